@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+# hawser: everything goes to build/. `make help` names the targets.
+
+BUILD := build
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+CC ?= gcc
+MUSL_CC ?= musl-gcc
+PKG_CONFIG ?= pkg-config
+PYTHON ?= /usr/bin/python3
+V ?= 0
+Q := $(if $(filter 0,$(V)),@)
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Wwrite-strings \
+	-Wno-missing-field-initializers
+COMMON := -std=c11 -D_GNU_SOURCE $(WARN) -fno-strict-aliasing -ffile-prefix-map=$(CURDIR)/=
+
+# --- the guest: static musl, small ---------------------------------------------------------------------------------
+INIT_CFLAGS := $(COMMON) -Os -static-pie -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections \
+	-fno-asynchronous-unwind-tables -fno-unwind-tables
+INIT_LDFLAGS := -static-pie -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack,--build-id=none -s
+INIT_SRC := $(wildcard init/*.c)
+VSOCK_SRC := $(wildcard vsock/*.c)
+INIT_OBJ := $(INIT_SRC:%.c=$(BUILD)/guest/%.o) $(VSOCK_SRC:%.c=$(BUILD)/guest/%.o)
+
+# --- the host: glibc and Debian's libraries ------------------------------------------------------------------------
+HOST_LIBS := jansson nettle
+HOST_CFLAGS := $(COMMON) -O2 -g -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
+HOST_LDFLAGS := -pie -Wl,-z,relro,-z,now
+HOST_MAIN := hawserd hawser
+HOST_OBJ := $(patsubst %.c,$(BUILD)/host-obj/%.o,$(filter-out $(HOST_MAIN:%=host/%.c),$(wildcard host/*.c)) $(VSOCK_SRC))
+
+.PHONY: all
+all: $(BUILD)/init $(HOST_MAIN:%=$(BUILD)/%)
+
+$(BUILD)/guest/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  MUSL  $<"
+	$(Q)$(MUSL_CC) $(INIT_CFLAGS) -isystem $(shell scripts/musl-headers) -MMD -MP -c -o $@ $<
+
+$(BUILD)/init: $(INIT_OBJ)
+	@echo "  LINK  $@"
+	$(Q)$(MUSL_CC) $(INIT_CFLAGS) $(INIT_LDFLAGS) -o $@ $^
+
+$(BUILD)/host-obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(HOST_CFLAGS) $(shell $(PKG_CONFIG) --cflags $(HOST_LIBS)) -MMD -MP -c -o $@ $<
+
+$(BUILD)/libhawser.a: $(HOST_OBJ)
+	@echo "  AR    $@"
+	@rm -f $@
+	$(Q)ar rcsD $@ $^
+
+$(HOST_MAIN:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/host-obj/host/%.o $(BUILD)/libhawser.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(HOST_CFLAGS) $(HOST_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(HOST_LIBS))
+
+# --- unit tests: each tests/unit/NAME.c is a cmocka program, built with ASan and UBSan against the host's objects --
+UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c))
+SAN_CFLAGS := $(COMMON) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SAN_SRC := $(filter-out $(HOST_MAIN:%=host/%.c),$(wildcard host/*.c)) $(VSOCK_SRC) \
+	$(filter-out init/main.c,$(INIT_SRC))
+SAN_OBJ := $(SAN_SRC:%.c=$(BUILD)/san/%.o)
+
+$(BUILD)/san/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  SAN   $<"
+	$(Q)$(CC) $(SAN_CFLAGS) $(shell $(PKG_CONFIG) --cflags $(HOST_LIBS)) -MMD -MP -c -o $@ $<
+
+$(BUILD)/san/libhawser.a: $(SAN_OBJ)
+	@rm -f $@
+	$(Q)ar rcsD $@ $^
+
+$(UNIT:%=$(BUILD)/unit/%): $(BUILD)/unit/%: $(BUILD)/san/tests/unit/%.o $(BUILD)/san/libhawser.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(SAN_CFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(HOST_LIBS)) -lcmocka
+
+.PHONY: unit
+unit: $(UNIT:%=$(BUILD)/unit/%)
+	$(Q)for t in $^; do echo "  UNIT  $$t"; ASAN_OPTIONS=detect_leaks=1 $$t || exit 1; done
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
