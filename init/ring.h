@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ring: the records that the host has not acknowledged yet, in memory that outlives the relay.
+ *
+ * PID 1 makes the ring and forks the keeper, the keeper forks relay after relay; all of them see the same pages, and
+ * only the one living relay writes. Records lie in the ring exactly as they go over the wire, one behind the other, and
+ * the pages are mapped twice in a row, so that every record and every run of records is contiguous.
+ *
+ * A relay can be killed between any two instructions. So all that belongs together is one struct ring_state, of which
+ * there are two: a change is made in the spare one, and a single store makes it the current one. Bytes behind the head
+ * are nobody's until then.
+ *
+ * Numbers: acked <= tail_seq <= head_seq. Records in [acked, tail_seq) were dropped. Such a record was either never
+ * sent, then it is counted in `lost` at once; or it was sent and its acknowledgement is still out, then nobody knows
+ * yet: its size is in the flight queue until the host says what it has. That keeps the count exact.
+ */
+#ifndef INIT_RING_H
+#define INIT_RING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../vsock/wire.h"
+
+#define RING_DEFAULT (256 << 10)
+#define RING_FLIGHT 2048         /* records sent and not acknowledged, at most */
+
+struct ring_count {
+	uint64_t records, bytes;
+};
+
+struct ring_state {
+	uint64_t head, tail;             /* offsets in bytes since the start; the byte is at offset % size */
+	uint64_t head_seq, tail_seq;     /* the number of the next record to be made, and of the oldest held */
+	uint64_t acked;                  /* the host has every record below, or its loss */
+	uint64_t kernel_seq;             /* the kernel's number of the next message to read from /dev/kmsg */
+	uint64_t lost_to;                /* a LOST that ends here was sent and is not acknowledged; 0: none */
+	struct ring_count made[WIRE_STREAMS];
+	struct ring_count lost_sent[WIRE_STREAMS];       /* what that LOST says */
+	struct ring_count lost[WIRE_STREAMS];            /* what the next one must say */
+	uint32_t size;
+	uint32_t half;                   /* which half of the object holds the records: changes when it is resized */
+};
+
+struct ring_flight {
+	uint64_t seq;
+	uint32_t bytes;
+	uint32_t stream;
+};
+
+/* What a source is about to read straight into the ring, so that a death inside read() can be settled. */
+struct ring_intent {
+	uint64_t at;                     /* the head it belongs to; any other: there is none */
+	uint32_t bytes, stream, kind, pri;
+	uint64_t sentinel;
+};
+
+/* What PID 1 tells the relay; written before it is poked. */
+struct ring_orders {
+	bool have_token;
+	uint8_t token[WIRE_TOKEN];
+	uint32_t size;                   /* 0: as it is */
+	uint8_t full;                    /* WIRE_FULL_DROP or WIRE_FULL_BLOCK */
+};
+
+struct ring_shared {
+	_Atomic uint32_t current;        /* which state counts */
+	struct ring_state state[2];
+	struct ring_intent intent;
+	struct ring_orders orders;
+	uint32_t starts;                 /* of the relay */
+	_Atomic uint64_t flight_head, flight_tail;       /* the queue holds [tail, head), at index % RING_FLIGHT */
+	struct ring_flight flight[RING_FLIGHT];
+};
+
+struct ring {
+	struct ring_shared *shared;
+	uint8_t *object;                 /* both halves, each WIRE_RING_MAX; pages come when they are touched */
+	uint8_t *view;                   /* this process's two mappings of the ring in a row */
+	uint32_t view_size;
+};
+
+/* Makes the memory. 0 or a negative errno. Every process that uses the ring then calls ring_open. */
+int ring_create(struct ring *ring, uint32_t size);
+/* Maps the view. What a relay that died had begun is settled first; restarted says that there was one. */
+int ring_open(struct ring *ring, int source_of_intent_pending);
+/* Another size; fewer bytes than the records held take: those are dropped, and counted. 0 or a negative errno. */
+int ring_resize(struct ring *ring, uint32_t size);
+
+const struct ring_state *ring_state(const struct ring *ring);
+bool ring_unsent(const struct ring *ring, uint64_t sent);        /* there is something for the wire */
+
+/*
+ * Room for a record of up to `bytes` of data: where the data goes. With WIRE_FULL_DROP the oldest records make room;
+ * with WIRE_FULL_BLOCK NULL when there is none.
+ */
+uint8_t *ring_reserve(struct ring *ring, uint32_t bytes);
+/* Makes what was written there the next record. record->data is not looked at. */
+void ring_commit(struct ring *ring, const struct wire_record *record);
+/* Both, for data that lies elsewhere; false when it blocks. */
+bool ring_append(struct ring *ring, const struct wire_record *record);
+/* The same for a kernel message, with the number of the next one to read, in one step. */
+bool ring_append_kernel(struct ring *ring, const struct wire_record *record, uint64_t kernel_seq);
+
+/* Around a read of exactly `bytes` bytes into ring_reserve's room: announce before, commit after. */
+void ring_announce(struct ring *ring, const struct wire_record *record);
+
+/*
+ * The next frame from number `sent` on: writes LOST or RECORDS into out, puts its records into flight, and returns the
+ * number to go on with; `sent` itself when there is nothing to send, no room, or too much in flight.
+ */
+uint64_t ring_frame(struct ring *ring, uint64_t sent, struct wire_out *out);
+/* The host has everything below next. false: it cannot have. */
+bool ring_ack(struct ring *ring, uint64_t next, uint64_t sent);
+/* A new session; the host expects next. Settles what was in flight. false: it cannot expect that. */
+bool ring_resume(struct ring *ring, uint64_t next);
+/* END, for everything made so far. */
+bool ring_end(const struct ring *ring, struct wire_out *out);
+
+#endif
