@@ -2,9 +2,9 @@
 /*
  * wire: the bytes of docs/PROTOCOL.md, and nothing but the bytes.
  *
- * Pure: no I/O, no heap, no globals but one constant table. What decodes here is valid: sizes, ranges, NULs, paths and
- * names have been checked, and a caller never checks them again. Texts point into the frame that was decoded and are
- * not terminated.
+ * Pure: no I/O, no heap, no state but the tables of the checksum, which are made when first needed. What decodes here
+ * is valid: sizes, ranges, NULs, paths and names have been checked, and a caller never checks them again. Texts point
+ * into the frame that was decoded and are not terminated.
  */
 #ifndef VSOCK_WIRE_H
 #define VSOCK_WIRE_H
@@ -188,7 +188,11 @@ struct wire_in {
 	bool bad;
 };
 
-/* Writes frames one after the other into storage of the caller; what does not fit sets full and is not written. */
+/*
+ * Writes frames one after the other into storage of the caller; what does not fit sets full and is not written, nor is
+ * anything behind it. An encoder that returns false without setting full was given values that the protocol does not
+ * allow, or more than a frame holds, and will never return true for them.
+ */
 struct wire_out {
 	uint8_t *buf;
 	size_t size, len;
