@@ -41,8 +41,9 @@ struct address_peer {
 /* Returns NULL, or what is wrong with the text. */
 const char *address_parse(struct address *address, const char *text);
 struct address address_vsock(uint32_t cid, uint32_t port);
-bool address_unix(struct address *address, const char *path);                    /* false: the path is too long */
-bool address_hybrid(struct address *address, const char *base, uint32_t port);   /* false: the path is too long */
+/* False: the path is empty or too long. */
+bool address_unix(struct address *address, const char *path);
+bool address_hybrid(struct address *address, const char *base, uint32_t port);
 const char *address_format(const struct address *address, char text[static ADDRESS_TEXT]);
 
 /*
