@@ -8,7 +8,10 @@
 
 /* True for an address that a guest can have: not ANY, hypervisor (0), local (1) or host (2). */
 bool cid_is_guest(uint32_t cid);
-/* What the kernel says now. 0, or a negative errno: -ENOENT without a driver, -ENODEV without a device. */
+/*
+ * What the kernel says now: 0, with ADDRESS_CID_ANY while it has a driver and no device, or a negative errno: -ENOENT or
+ * -ENODEV while it has no driver.
+ */
 int cid_read(uint32_t *cid);
 /*
  * Polls until the CID is a guest's or the clock (CLOCK_BOOTTIME, ns) passes the deadline. 0, or -ETIMEDOUT with *cid
