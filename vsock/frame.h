@@ -34,7 +34,10 @@ size_t frame_pending(const struct frame_buf *b);
 /* A writer's free space, to encode frames into; frame_commit takes what was written there. */
 struct wire_out frame_room(struct frame_buf *b);
 void frame_commit(struct frame_buf *b, const struct wire_out *out);
-/* Writes until the descriptor would block, at most 32 KiB a call to it: FRAME_OK or FRAME_CUT. */
+/*
+ * Writes until the descriptor, a socket, would block, at most 32 KiB a call to it: FRAME_OK or FRAME_CUT. No SIGPIPE, and
+ * it does not block on a blocking socket either.
+ */
 int frame_flush(struct frame_buf *b, int fd);
 
 /* The same, waiting up to timeout_ms in all (-1: for ever). -ETIMEDOUT, or as above; frame_wait returns 1. */
