@@ -1,0 +1,664 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * jansson says whether a text is valid, and gives a tree; but it keeps no place of a value in the text. So a
+ * complaint walks the text again, along the way from the top to the value: parent by parent, by the number of the
+ * member or element, which is safe because jansson keeps the order of the text and refuses keys that come twice. The
+ * walk costs a pass over the text, and only when there is something to complain about. It trusts what jansson found
+ * valid, and still never leaves the text.
+ */
+#include <ctype.h>
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json.h"
+
+#define KEY_SHOWN "%.64s"        /* a key in a message; it came from the document and can be long */
+#define WORD_MAX 64              /* longer keys have no neighbours */
+#define NUMBER_MAX ((uint64_t)1 << 53)
+
+struct json {
+	const char *text, *end, *file;
+	json_t *tree;
+	struct json_value top;
+};
+
+/* --- places ----------------------------------------------------------------------------------------------------- */
+
+static const char *skip_space(const char *p, const char *end)
+{
+	while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+		p++;
+	return p;
+}
+
+static const char *skip_string(const char *p, const char *end)
+{
+	for (p++; p < end && *p != '"'; p++)
+		if (*p == '\\' && p + 1 < end)
+			p++;
+	return p < end ? p + 1 : end;
+}
+
+/* A string, a bracket, a comma or colon, or a number or word as a whole. */
+static const char *skip_token(const char *p, const char *end)
+{
+	if (p == end)
+		return p;
+	if (*p == '"')
+		return skip_string(p, end);
+	if (strchr("{}[],:", *p))
+		return p + 1;
+	while (p < end && !strchr(" \t\r\n\"{}[],:", *p))
+		p++;
+	return p;
+}
+
+static const char *skip_value(const char *p, const char *end)
+{
+	size_t depth = 0;
+
+	do {
+		depth += p < end && (*p == '{' || *p == '[');
+		depth -= p < end && depth > 0 && (*p == '}' || *p == ']');
+		p = skip_space(skip_token(p, end), end);
+	} while (depth > 0 && p < end);
+	return p;
+}
+
+/* Where a value begins in the text, or with key, where its key does. */
+static const char *place(const struct json_value *value, bool key)
+{
+	const char *p, *end = value->json->end;
+
+	if (!value->parent)
+		return skip_space(value->json->text, end);
+	p = skip_space(place(value->parent, false) + 1, end);
+	for (size_t n = 0;; n++) {
+		const char *start = p;
+
+		if (value->key) {
+			p = skip_space(skip_token(p, end), end);
+			p = skip_space(skip_token(p, end), end);         /* the colon */
+		}
+		if (n == value->nth || p == end)
+			return key ? start : p;
+		p = skip_space(skip_token(skip_value(p, end), end), end);        /* and the comma */
+	}
+}
+
+static int problem_at(const struct json *json, const char *at, struct problem *problem, const char *text)
+{
+	unsigned line = 1, column = 1;
+
+	for (const char *p = json->text; p < at; p++)
+		if (*p == '\n') {
+			line++;
+			column = 1;
+		} else if ((*p & 0xc0) != 0x80) {
+			column++;
+		}
+	return problem_set(problem, json->file, line, column, "%s", text);
+}
+
+/* --- complaints ------------------------------------------------------------------------------------------------- */
+
+/* "process.env[1]", cut where it does not fit. */
+static void put_path(const struct json_value *value, char *path, size_t size)
+{
+	size_t len;
+
+	if (!value->parent) {
+		path[0] = '\0';
+		return;
+	}
+	put_path(value->parent, path, size);
+	len = strlen(path);
+	if (value->key)
+		snprintf(path + len, size - len, "%s" KEY_SHOWN, len ? "." : "", value->key);
+	else
+		snprintf(path + len, size - len, "[%zu]", value->nth);
+}
+
+__attribute__((format(printf, 4, 0)))
+static int complain(const struct json_value *value, bool key, struct problem *problem, const char *format,
+	va_list args)
+{
+	char text[sizeof problem->text], path[256];
+	size_t len;
+
+	put_path(value, path, sizeof path);
+	len = (size_t)snprintf(text, sizeof text, "%s%s", path, path[0] ? ": " : "");
+	vsnprintf(text + len, sizeof text - len, format, args);
+	return problem_at(value->json, place(value, key), problem, text);
+}
+
+int json_problem(const struct json_value *value, struct problem *problem, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	complain(value, false, problem, format, args);
+	va_end(args);
+	return -1;
+}
+
+int json_key_problem(const struct json_value *value, struct problem *problem, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	complain(value, true, problem, format, args);
+	va_end(args);
+	return -1;
+}
+
+static const char *kind_name(const struct json_value *value)
+{
+	switch (json_typeof((const json_t *)value->node)) {
+	case JSON_OBJECT: return "an object";
+	case JSON_ARRAY: return "an array";
+	case JSON_STRING: return "a string";
+	case JSON_INTEGER:
+	case JSON_REAL: return "a number";
+	case JSON_TRUE:
+	case JSON_FALSE: return "true or false";
+	case JSON_NULL: break;
+	}
+	return "null";
+}
+
+int json_wrong_kind(const struct json_value *value, const char *what, struct problem *problem)
+{
+	return json_problem(value, problem, "must be %s, not %s", what, kind_name(value));
+}
+
+static unsigned min3(unsigned a, unsigned b, unsigned c)
+{
+	return a < b ? (a < c ? a : c) : b < c ? b : c;
+}
+
+/* How many letters have to be changed, added, left out, or swapped with their neighbour; upper and lower case count
+   as the same. The row before last is kept for the swap. */
+static unsigned distance(const char *a, const char *b)
+{
+	unsigned rows[3][WORD_MAX + 1], *before = rows[0], *last = rows[1], *row = rows[2];
+	size_t a_len = strlen(a), b_len = strlen(b);
+
+	for (size_t j = 0; j <= b_len; j++)
+		last[j] = (unsigned)j;
+	for (size_t i = 1; i <= a_len; i++) {
+		unsigned *oldest = before;
+
+		row[0] = (unsigned)i;
+		for (size_t j = 1; j <= b_len; j++) {
+			int x = tolower((unsigned char)a[i - 1]), y = tolower((unsigned char)b[j - 1]);
+
+			row[j] = min3(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x != y));
+			if (i > 1 && j > 1 && x == tolower((unsigned char)b[j - 2]) &&
+					y == tolower((unsigned char)a[i - 2]) && before[j - 2] + 1 < row[j])
+				row[j] = before[j - 2] + 1;
+		}
+		before = last;
+		last = row;
+		row = oldest;
+	}
+	return last[b_len];
+}
+
+/* The candidate at most a third of its letters away; the nearest so far is in best and its distance in far. */
+static void consider(const char *word, const char *candidate, const char **best, unsigned *far)
+{
+	size_t len = strlen(candidate);
+	unsigned d;
+
+	if (strlen(word) > WORD_MAX || len > WORD_MAX)
+		return;
+	d = distance(word, candidate);
+	if (d < *far && d <= (len + 2) / 3) {
+		*best = candidate;
+		*far = d;
+	}
+}
+
+static int unknown_key(const struct json_value *member, const struct json_field fields[], struct problem *problem)
+{
+	char text[sizeof problem->text];
+	const char *best = NULL;
+	unsigned far = WORD_MAX;
+	size_t len;
+
+	len = (size_t)snprintf(text, sizeof text, "unknown key \"" KEY_SHOWN "\"; ", member->key);
+	for (const struct json_field *field = fields; field->key; field++)
+		consider(member->key, field->key, &best, &far);
+	if (best) {
+		snprintf(text + len, sizeof text - len, "did you mean \"%s\"?", best);
+	} else {
+		len += (size_t)snprintf(text + len, sizeof text - len, "known here:");
+		for (const struct json_field *field = fields; field->key && len < sizeof text; field++)
+			len += (size_t)snprintf(text + len, sizeof text - len, " %s%s", field->key,
+				field[1].key ? "," : "");
+	}
+	return problem_at(member->json, place(member, true), problem, text);
+}
+
+static int unknown_name(const struct json_value *value, const char *const names[], struct problem *problem)
+{
+	char list[256] = "", hint[WORD_MAX + 24] = "";
+	const char *best = NULL;
+	unsigned far = WORD_MAX;
+	size_t len = 0;
+
+	for (size_t i = 0; names[i]; i++) {
+		if (len < sizeof list)
+			len += (size_t)snprintf(list + len, sizeof list - len, "%s\"%s\"",
+				i == 0 ? "" : names[i + 1] ? ", " : " or ", names[i]);
+		consider(json_text(value), names[i], &best, &far);
+	}
+	if (best)
+		snprintf(hint, sizeof hint, "; did you mean \"%s\"?", best);
+	return json_problem(value, problem, "must be %s%s", list, hint);
+}
+
+/* --- the text as a whole ---------------------------------------------------------------------------------------- */
+
+static int hex4(const char *p, const char *end)
+{
+	int v = 0;
+
+	for (int i = 0; i < 4; i++, p++) {
+		if (p >= end || !isxdigit((unsigned char)*p))
+			return -1;
+		v = v << 4 | (isdigit((unsigned char)*p) ? *p - '0' : tolower((unsigned char)*p) - 'a' + 10);
+	}
+	return v;
+}
+
+/* What is wrong inside of the string at p, and where; NULL: nothing. */
+static const char *string_fault(const char *p, const char *end, const char **at)
+{
+	for (p++; p < end && *p != '"'; p++) {
+		int unit;
+
+		*at = p;
+		if ((unsigned char)*p < ' ')
+			return "a control character or the end of the line inside of a string; write it as an escape "
+				"(\\n, \\t, \\u001b), or add the missing quote";
+		if (*p != '\\')
+			continue;
+		if (++p == end)
+			break;
+		if (*p != 'u' && !strchr("\"\\/bfnrt", *p))
+			return "not an escape of JSON; these are: \\\" \\\\ \\/ \\b \\f \\n \\r \\t and \\u with "
+				"four hexadecimal digits";
+		if (*p != 'u')
+			continue;
+		unit = hex4(p + 1, end);
+		if (unit < 0)
+			return "\\u must be followed by four hexadecimal digits";
+		if (unit == 0)
+			return "a NUL character; no text may hold one";
+		p += 4;
+		if (unit >= 0xdc00 && unit <= 0xdfff)
+			return "half of a surrogate pair; write the character itself, or both halves";
+		if (unit < 0xd800 || unit > 0xdbff)
+			continue;
+		if (end - p < 7 || p[1] != '\\' || p[2] != 'u' || (hex4(p + 3, end) & ~0x3ff) != 0xdc00)
+			return "half of a surrogate pair; write the character itself, or both halves";
+		p += 6;
+	}
+	return NULL;
+}
+
+/*
+ * jansson's words for a fault, and ours. Its own would do, if they did not go on with what is near the fault: that
+ * could be a secret.
+ */
+static const struct { const char *theirs, *ours; } faults[] = {
+	{ "string or '}' expected",
+		"a key in double quotes or \"}\" is expected here; there is no comma after the last member" },
+	{ "duplicate object key", "this key is there already; remove one of the two" },
+	{ "':' expected", "a \":\" is expected here, between key and value" },
+	{ "'}' expected", "a \",\" or \"}\" is expected here" },
+	{ "']' expected", "a \",\" or \"]\" is expected here" },
+	{ "'[' or '{' expected", "the document must be an object: begin with \"{\"; JSON has no comments" },
+	{ "end of file expected", "nothing may follow the end of the object; remove this" },
+	{ "invalid token", "not a value; texts are in double quotes, other values are numbers, true and false" },
+	{ "unexpected token", "a value is expected here; there is no comma after the last element" },
+	{ "premature end of input", "this string has no end; add the missing quote" },
+	{ "too big integer", "this number is too large" },
+	{ "too big negative integer", "this number is too small" },
+	{ "real number overflow", "this number is too large" },
+	{ "maximum parsing depth reached", "nested too deeply" },
+};
+
+static int syntax_problem(const struct json *json, const json_error_t *error, struct problem *problem)
+{
+	const char *at = json->text, *next, *inside, *end = json->end;
+	const char *text = "not valid JSON", *no_end = "premature end of input";
+	bool at_end = json_error_code(error) == json_error_premature_end_of_input &&
+		strncmp(error->text, no_end, strlen(no_end)) != 0;
+
+	if (json_error_code(error) == json_error_out_of_memory)
+		return problem_set(problem, json->file, 0, 0, "out of memory");
+	if (skip_space(at, end) == end)
+		return problem_set(problem, json->file, 0, 0, "empty; the shortest document is {}");
+	/* The position is behind the token that is wrong, or at the end; tokens tell where it begins. */
+	for (at = skip_space(at, end); at < end; at = next) {
+		next = skip_space(skip_token(at, end), end);
+		if (!at_end && skip_token(at, end) - json->text >= error->position)
+			break;
+	}
+	if (at == end)
+		return problem_at(json, end, problem, "the document ends too early; a quote or bracket is missing");
+	if (*at == '"') {
+		const char *fault = string_fault(at, end, &inside);
+
+		if (fault)
+			return problem_at(json, inside, problem, fault);
+	}
+	for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
+		if (strncmp(error->text, faults[i].theirs, strlen(faults[i].theirs)) == 0)
+			text = faults[i].ours;
+	return problem_at(json, at, problem, text);
+}
+
+/* Before jansson sees it: faults of bytes, exactly where they are. */
+static int check_bytes(const struct json *json, struct problem *problem)
+{
+	size_t left = (size_t)(json->end - json->text), size;
+
+	if (left >= 3 && memcmp(json->text, "\xef\xbb\xbf", 3) == 0)
+		return problem_at(json, json->text, problem, "a byte order mark; save the file as UTF-8 without one");
+	if (json_text_ok(json->text, left))
+		return 0;
+	for (const char *p = json->text; left > 0; p += size, left -= size) {
+		size = json_char_size(p, left);
+		if (size == 0)
+			return problem_at(json, p, problem, "not UTF-8; save the file as UTF-8");
+		if (*p == '\0')
+			return problem_at(json, p, problem, "a NUL byte; remove it");
+	}
+	return 0;
+}
+
+struct json *json_read(const char *text, size_t len, const char *file, struct problem *problem)
+{
+	struct json *json = calloc(1, sizeof *json);
+	json_error_t error;
+
+	if (!json) {
+		problem_set(problem, file, 0, 0, "out of memory");
+		return NULL;
+	}
+	*json = (struct json){ .text = text, .end = text + len, .file = file };
+	if (check_bytes(json, problem) < 0)
+		goto fail;
+	json->tree = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+	if (!json->tree) {
+		syntax_problem(json, &error, problem);
+		goto fail;
+	}
+	json->top = (struct json_value){ .json = json, .node = json->tree };
+	if (!json_is_map(&json->top)) {
+		json_wrong_kind(&json->top, "an object in {}", problem);
+		goto fail;
+	}
+	return json;
+
+fail:
+	json_free(json);
+	return NULL;
+}
+
+void json_free(struct json *json)
+{
+	if (!json)
+		return;
+	json_decref(json->tree);
+	free(json);
+}
+
+/* --- values ----------------------------------------------------------------------------------------------------- */
+
+const struct json_value *json_top(const struct json *json)
+{
+	return &json->top;
+}
+
+bool json_is_map(const struct json_value *value)
+{
+	return json_typeof((const json_t *)value->node) == JSON_OBJECT;
+}
+
+bool json_is_list(const struct json_value *value)
+{
+	return json_typeof((const json_t *)value->node) == JSON_ARRAY;
+}
+
+const char *json_text(const struct json_value *value)
+{
+	return json_string_value(value->node);
+}
+
+bool json_next(const struct json_value *container, struct json_value *item)
+{
+	/* jansson's iterators want an object they could change; these do not. */
+	json_t *object = (json_t *)(uintptr_t)container->node;
+	size_t nth = item->json ? item->nth + 1 : 0;
+	void *iter;
+
+	*item = (struct json_value){ .json = container->json, .parent = container, .key = item->key, .nth = nth };
+	if (json_is_list(container)) {
+		item->node = json_array_get(container->node, nth);
+		return item->node != NULL;
+	}
+	iter = nth ? json_object_iter_next(object, json_object_key_to_iter(item->key)) : json_object_iter(object);
+	if (!iter)
+		return false;
+	item->key = json_object_iter_key(iter);
+	item->node = json_object_iter_value(iter);
+	return true;
+}
+
+bool json_member(const struct json_value *object, const char *key, struct json_value *member)
+{
+	*member = (struct json_value){ 0 };
+	while (json_next(object, member))
+		if (strcmp(member->key, key) == 0)
+			return true;
+	return false;
+}
+
+/* --- tables ----------------------------------------------------------------------------------------------------- */
+
+/* A number without a fraction; 64.0 is one, as it is for JSON Schema. */
+static bool whole_number(const json_t *node, int64_t *v)
+{
+	double real = json_real_value(node);
+
+	if (json_is_integer(node)) {
+		*v = json_integer_value(node);
+		return true;
+	}
+	if (!json_is_real(node) || real < -(double)NUMBER_MAX || real > (double)NUMBER_MAX)
+		return false;
+	*v = (int64_t)real;
+	return (double)*v == real;
+}
+
+static int read_number(const struct json_value *value, const struct json_field *field, uint64_t *v,
+	struct problem *problem)
+{
+	int64_t number;
+
+	if (!json_is_number((const json_t *)value->node))
+		return json_wrong_kind(value, "a number", problem);
+	if (!whole_number(value->node, &number))
+		return json_problem(value, problem, "must be a whole number, %llu to %llu",
+			(unsigned long long)field->min, (unsigned long long)field->max);
+	if (number < 0 || (uint64_t)number < field->min || (uint64_t)number > field->max)
+		return json_problem(value, problem, "is %lld; must be %llu to %llu", (long long)number,
+			(unsigned long long)field->min, (unsigned long long)field->max);
+	*v = (uint64_t)number * (field->unit ? field->unit : 1);
+	return 0;
+}
+
+static int check_text(const struct json_value *value, const struct json_field *field, struct problem *problem)
+{
+	const char *text = json_text(value), *fault;
+	size_t len;
+
+	if (!text)
+		return json_wrong_kind(value, "a string", problem);
+	len = strlen(text);
+	if (len < field->min && field->min == 1)
+		return json_problem(value, problem, "must not be empty");
+	if (len < field->min || (field->max && len > field->max))
+		return json_problem(value, problem, "has %zu bytes; must have %llu to %llu", len,
+			(unsigned long long)field->min, (unsigned long long)field->max);
+	fault = field->check ? field->check(text) : NULL;
+	return fault ? json_problem(value, problem, "%s", fault) : 0;
+}
+
+static int read_string(const struct json_value *value, const struct json_field *field, char **to,
+	struct problem *problem)
+{
+	char *copy;
+
+	if (check_text(value, field, problem) < 0)
+		return -1;
+	copy = strdup(json_text(value));
+	if (!copy)
+		return json_problem(value, problem, "out of memory");
+	free(*to);
+	*to = copy;
+	return 0;
+}
+
+static int read_strings(const struct json_value *value, const struct json_field *field, char ***to, size_t *count,
+	struct problem *problem)
+{
+	struct json_value item = { 0 };
+
+	if (!json_is_list(value))
+		return json_wrong_kind(value, "an array of strings", problem);
+	for (size_t i = 0; i < *count; i++)
+		free((*to)[i]);
+	free(*to);
+	*count = 0;
+	*to = calloc(json_array_size(value->node) + 1, sizeof **to);
+	if (!*to)
+		return json_problem(value, problem, "out of memory");
+	/* Counted one by one: on failure, what has been read so far is the caller's to free. */
+	for (; json_next(value, &item); ++*count)
+		if (read_string(&item, field, &(*to)[*count], problem) < 0)
+			return -1;
+	return 0;
+}
+
+static int read_name(const struct json_value *value, const char *const names[], size_t *nth, struct problem *problem)
+{
+	const char *text = json_text(value);
+
+	if (!text)
+		return json_wrong_kind(value, "a string", problem);
+	for (*nth = 0; names[*nth]; ++*nth)
+		if (strcmp(names[*nth], text) == 0)
+			return 0;
+	return unknown_name(value, names, problem);
+}
+
+static int read_set(const struct json_value *value, const char *const names[], uint32_t *set, struct problem *problem)
+{
+	struct json_value item = { 0 };
+	size_t nth;
+
+	if (!json_is_list(value))
+		return json_wrong_kind(value, "an array of strings", problem);
+	*set = 0;
+	while (json_next(value, &item)) {
+		if (read_name(&item, names, &nth, problem) < 0)
+			return -1;
+		if (*set & UINT32_C(1) << nth)
+			return json_problem(&item, problem, "\"%s\" is there already; remove one of the two",
+				names[nth]);
+		*set |= UINT32_C(1) << nth;
+	}
+	return 0;
+}
+
+int json_field(const struct json_value *value, const struct json_field *field, void *into, struct problem *problem)
+{
+	void *to = (char *)into + field->offset;
+	uint64_t number = 0;
+	size_t nth = 0;
+
+	switch (field->kind) {
+	case JSON_KIND_BOOL:
+		if (!json_is_boolean((const json_t *)value->node))
+			return json_wrong_kind(value, "true or false", problem);
+		*(bool *)to = json_is_true((const json_t *)value->node);
+		return 0;
+	case JSON_KIND_U8:
+	case JSON_KIND_U16:
+	case JSON_KIND_U32:
+	case JSON_KIND_U64:
+		if (read_number(value, field, &number, problem) < 0)
+			return -1;
+		if (field->kind == JSON_KIND_U8)
+			*(uint8_t *)to = (uint8_t)number;
+		else if (field->kind == JSON_KIND_U16)
+			*(uint16_t *)to = (uint16_t)number;
+		else if (field->kind == JSON_KIND_U32)
+			*(uint32_t *)to = (uint32_t)number;
+		else
+			*(uint64_t *)to = number;
+		return 0;
+	case JSON_KIND_STRING:
+		return read_string(value, field, to, problem);
+	case JSON_KIND_CHARS:
+		if (check_text(value, field, problem) < 0)
+			return -1;
+		memcpy(to, json_text(value), strlen(json_text(value)) + 1);
+		return 0;
+	case JSON_KIND_STRINGS:
+		return read_strings(value, field, to, (size_t *)(void *)((char *)into + field->count), problem);
+	case JSON_KIND_CHOICE:
+		if (read_name(value, field->names, &nth, problem) < 0)
+			return -1;
+		*(uint8_t *)to = (uint8_t)nth;
+		return 0;
+	case JSON_KIND_SET:
+		return read_set(value, field->names, to, problem);
+	case JSON_KIND_OBJECT:
+		return json_fields(value, field->fields, into, problem);
+	case JSON_KIND_READ:
+		return field->read(value, into, problem);
+	}
+	return -1;
+}
+
+int json_fields(const struct json_value *object, const struct json_field fields[], void *into,
+	struct problem *problem)
+{
+	struct json_value member = { 0 };
+	const struct json_field *field;
+
+	if (!json_is_map(object))
+		return json_wrong_kind(object, "an object in {}", problem);
+	while (json_next(object, &member)) {
+		for (field = fields; field->key && strcmp(field->key, member.key) != 0; field++)
+			;
+		if (!field->key)
+			return unknown_key(&member, fields, problem);
+		if (json_field(&member, field, into, problem) < 0)
+			return -1;
+	}
+	for (field = fields; field->key; field++)
+		if (field->required && !json_member(object, field->key, &member))
+			return json_problem(object, problem, "the key \"%s\" is missing; add it", field->key);
+	return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "problem.h"
+
+int problem_set(struct problem *problem, const char *file, unsigned line, unsigned column, const char *format, ...)
+{
+	char text[sizeof problem->text];         /* the arguments may point into the problem */
+	int saved = errno, n, more;
+	va_list args;
+
+	n = line ? snprintf(text, sizeof text, "%s:%u:%u: ", file, line, column) :
+		snprintf(text, sizeof text, "%s: ", file);
+	if (n < 0 || (size_t)n >= sizeof text)
+		n = sizeof text - 1;
+	va_start(args, format);
+	more = vsnprintf(text + n, sizeof text - n, format, args);
+	va_end(args);
+	if (more < 0)
+		text[n] = '\0';
+
+	/* File names and keys are quoted in here: they must not break the line, or steer a terminal. */
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	/* A cut must not leave half a character. */
+	if (more >= 0 && (size_t)(n + more) >= sizeof text)
+		for (n = sizeof text - 1; n > 0 && (text[n - 1] & 0x80); n--)
+			text[n - 1] = '\0';
+	memcpy(problem->text, text, sizeof text);
+	errno = saved;
+	return -1;
+}
