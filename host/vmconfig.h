@@ -25,7 +25,7 @@ struct vmconfig {
 
 	size_t n_args, n_env, n_mounts, n_sysctls, n_groups;
 	char **args, **env;                      /* process.args, process.env ("NAME=value") */
-	char *cwd;
+	char *cwd;                               /* "/" where not given */
 	bool user_given;
 	uint32_t uid, gid, groups[32];
 	bool terminal;
@@ -44,11 +44,11 @@ struct vmconfig {
 	uint8_t power;
 	uint32_t verbs;
 	uint8_t handoff, handoff_flags;
-	char *root_type, *root_source, *root_options, *root_init;
+	char *root_type, *root_source, *root_options, *root_init;        /* NULL but for switch_root */
 	bool clock, entropy;
 
 	uint32_t memory_mib, cpus;               /* hawser.machine: only `hawser run` looks at these */
-	char *kernel_args;
+	char *kernel_args;                       /* "" where not given */
 };
 
 /*
@@ -59,7 +59,7 @@ struct vmconfig {
 struct vmconfig *vmconfig_load(int dirfd, const char *dir, struct problem *problem);
 /* The same from memory; file is for messages. */
 struct vmconfig *vmconfig_parse(const char *text, size_t len, const char *file, struct problem *problem);
-/* Another workload: process.args replaced. */
+/* Another workload: process.args replaced. False: empty, too long (docs/PROTOCOL.md, Bounds), or no memory. */
 bool vmconfig_set_args(struct vmconfig *config, size_t n, char *const args[]);
 void vmconfig_destroy(struct vmconfig *config);
 bool vmconfig_name_ok(const char *name);
