@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <nettle/base64.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "client.h"
+
+/* --- the connection --------------------------------------------------------------------------------------------- */
+
+int client_connect(struct client *client, const char *runtime)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	size_t dir_len = strlen(runtime);
+
+	*client = (struct client){ .fd = -1 };
+	if (dir_len + sizeof "/" CLIENT_SOCKET > sizeof address.sun_path)
+		return -ENAMETOOLONG;
+	memcpy(address.sun_path, runtime, dir_len);
+	memcpy(address.sun_path + dir_len, "/" CLIENT_SOCKET, sizeof "/" CLIENT_SOCKET);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+		int error = errno;
+		close(fd);
+		return -error;
+	}
+	client->fd = fd;
+	return 0;
+}
+
+int client_send(struct client *client, const struct json_out *out)
+{
+	for (size_t sent = 0; sent < out->len;) {
+		ssize_t n = send(client->fd, out->buf + sent, out->len - sent, MSG_NOSIGNAL);
+		struct pollfd p = { client->fd, POLLOUT, 0 };
+		if (n > 0)
+			sent += (size_t)n;
+		else if (errno == EAGAIN)
+			poll(&p, 1, -1);
+		else if (errno != EINTR)
+			return -errno;
+	}
+	return 0;
+}
+
+static bool make_room(struct client *client)
+{
+	if (client->start > 0) {
+		memmove(client->bytes, client->bytes + client->start, client->end - client->start);
+		client->end -= client->start;
+		client->start = 0;
+	}
+	if (client->end < client->size)
+		return true;
+	size_t size = client->size ? 2 * client->size : 64 << 10;
+	char *bytes = size <= CLIENT_LINE_MAX ? realloc(client->bytes, size) : NULL;
+	if (!bytes)
+		return false;
+	client->bytes = bytes;
+	client->size = size;
+	return true;
+}
+
+int client_fill(struct client *client)
+{
+	if (!make_room(client))
+		return -EMSGSIZE;
+	ssize_t n = read(client->fd, client->bytes + client->end, client->size - client->end);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 1 : -errno;
+	client->end += (size_t)n;
+	return n > 0;
+}
+
+bool client_line(struct client *client, const char **line, size_t *len)
+{
+	const char *from = client->bytes + client->start;
+	const char *newline = client->start < client->end ? memchr(from, '\n', client->end - client->start) : NULL;
+	if (!newline)
+		return false;
+	*line = from;
+	*len = (size_t)(newline - from);
+	client->start += *len + 1;
+	return true;
+}
+
+int client_line_wait(struct client *client, int timeout_ms, const char **line, size_t *len)
+{
+	while (!client_line(client, line, len)) {
+		struct pollfd p = { client->fd, POLLIN, 0 };
+		int n = poll(&p, 1, timeout_ms);
+		if (n == 0)
+			return -ETIMEDOUT;
+		int result = n < 0 ? errno == EINTR ? 1 : -errno : client_fill(client);
+		if (result <= 0)
+			return result;
+	}
+	return 1;
+}
+
+void client_close(struct client *client)
+{
+	if (client->fd >= 0)
+		close(client->fd);
+	free(client->bytes);
+	*client = (struct client){ .fd = -1 };
+}
+
+/* --- records ---------------------------------------------------------------------------------------------------- */
+
+static const struct json_field record_fields[] = {
+	{ "time", JSON_KIND_STRING, offsetof(struct client_record, time) },
+	{ "vm", JSON_KIND_STRING, offsetof(struct client_record, vm) },
+	{ "boot", JSON_KIND_STRING, offsetof(struct client_record, boot) },
+	{ "stream", JSON_KIND_STRING, offsetof(struct client_record, stream) },
+	{ "seq", JSON_KIND_U64, offsetof(struct client_record, seq), .max = INT64_MAX },
+	{ "line", JSON_KIND_U64, offsetof(struct client_record, line), .max = INT64_MAX },
+	{ "offset", JSON_KIND_U64, offsetof(struct client_record, offset), .max = INT64_MAX },
+	{ "ns", JSON_KIND_U64, offsetof(struct client_record, ns), .max = INT64_MAX },
+	{ "priority", JSON_KIND_U8, offsetof(struct client_record, priority), .max = 7 },
+	{ "facility", JSON_KIND_U8, offsetof(struct client_record, facility), .max = 255 },
+	{ "partial", JSON_KIND_BOOL, offsetof(struct client_record, partial) },
+	{ "event", JSON_KIND_STRING, offsetof(struct client_record, event) },
+	{ NULL },
+};
+
+static const struct json_field lost_fields[] = {
+	{ "reason", JSON_KIND_STRING, offsetof(struct client_record, lost_reason) },
+	{ "records", JSON_KIND_U64, offsetof(struct client_record, lost_records), .max = INT64_MAX },
+	{ "bytes", JSON_KIND_U64, offsetof(struct client_record, lost_bytes), .max = INT64_MAX },
+	{ NULL },
+};
+
+/* Some may call these texts, others bytes: all end in the same place. */
+static const struct json_field bytes_field = { "bytes", JSON_KIND_STRING, offsetof(struct client_record, bytes) };
+static const struct json_field value_field = { "value", JSON_KIND_U64, offsetof(struct client_record, value),
+	.max = INT64_MAX };
+
+static int known_fields(const struct json_value *object, const struct json_field fields[],
+	struct client_record *record, struct problem *problem)
+{
+	struct json_value member = { 0 };
+	while (json_next(object, &member)) {
+		const struct json_field *field = fields;
+		while (field->key && strcmp(field->key, member.key) != 0)
+			field++;
+		if (field->key && json_field(&member, field, record, problem) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* In place: nettle takes the text letter by letter, and what it stands for is shorter. */
+static bool base64_decode(char *bytes, size_t *len)
+{
+	struct base64_decode_ctx context;
+	size_t decoded = *len;
+	base64_decode_init(&context);
+	if (!base64_decode_update(&context, &decoded, (uint8_t *)bytes, *len, bytes) ||
+		!base64_decode_final(&context))
+		return false;
+	*len = decoded;
+	bytes[decoded] = '\0';
+	return true;
+}
+
+static int read_bytes(const struct json_value *top, struct client_record *record, struct problem *problem)
+{
+	struct json_value member;
+	bool base64 = json_member(top, "base64", &member);
+	if (!base64 && !json_member(top, record->event ? "text" : "message", &member))
+		return 0;
+	if (json_field(&member, &bytes_field, record, problem) < 0)
+		return -1;
+	record->len = strlen(record->bytes);
+	return base64 && !base64_decode(record->bytes, &record->len) ?
+		json_problem(&member, problem, "must be base64") : 0;
+}
+
+static int read_top(const struct json_value *top, struct client_record *record, struct problem *problem)
+{
+	struct json_value member;
+	if (known_fields(top, record_fields, record, problem) < 0)
+		return -1;
+	record->has_ns = json_member(top, "ns", &member);
+	if (json_member(top, "value", &member))
+		record->value_below_0 = json_field(&member, &value_field, record, problem) < 0;
+	if (json_member(top, "lost", &member) && known_fields(&member, lost_fields, record, problem) < 0)
+		return -1;
+	if (!record->stream)
+		return json_problem(top, problem, "the key \"stream\" is missing");
+	return read_bytes(top, record, problem);
+}
+
+int client_record_read(struct client_record *record, const char *line, size_t len, struct problem *problem)
+{
+	*record = (struct client_record){ .priority = CLIENT_NO_PRIORITY };
+	struct json *json = json_read(line, len, "hawserd", problem);
+	int result = json ? read_top(json_top(json), record, problem) : -1;
+	json_free(json);
+	return result;
+}
+
+void client_record_free(struct client_record *record)
+{
+	free(record->time);
+	free(record->vm);
+	free(record->boot);
+	free(record->stream);
+	free(record->event);
+	free(record->lost_reason);
+	free(record->bytes);
+	*record = (struct client_record){ .priority = CLIENT_NO_PRIORITY };
+}
+
+int client_answer_read(const char *line, size_t len, struct problem *problem)
+{
+	struct json *json = json_read(line, len, "hawserd", problem);
+	if (!json)
+		return -1;
+	struct json_value member;
+	bool refused = json_member(json_top(json), "error", &member);
+	if (refused)
+		problem_set(problem, "hawserd", 0, 0, "%s", json_text(&member) ? json_text(&member) : "refused");
+	else if (!json_member(json_top(json), "ok", &member))
+		refused = json_problem(json_top(json), problem, "neither \"ok\" nor \"error\" in the answer") < 0;
+	json_free(json);
+	return refused ? -1 : 0;
+}

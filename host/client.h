@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* client: the other end of hawserd's control socket: one JSON object a line, both ways. */
+#ifndef HOST_CLIENT_H
+#define HOST_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "json.h"
+
+#define CLIENT_RUNTIME "/run/hawser"     /* where a hawserd of the system is */
+#define CLIENT_SOCKET "control.sock"
+#define CLIENT_LINE_MAX (4 << 20)        /* longer lines cannot come from a hawserd */
+
+struct client {
+	int fd;                          /* not blocking; -1: not connected */
+	char *bytes;
+	size_t start, end, size;         /* bytes[start, end) was read and not taken yet */
+};
+
+/* Connects to RUNTIME/control.sock. 0 or a negative errno. */
+int client_connect(struct client *client, const char *runtime);
+/* Sends one line made with json_line_begin to json_line_end, waiting as long as it takes. 0 or a negative errno. */
+int client_send(struct client *client, const struct json_out *out);
+/* Reads once, without waiting. 1: go on, 0: the end, or a negative errno. */
+int client_fill(struct client *client);
+/* Takes the next whole line, without its newline; valid until the next fill. */
+bool client_line(struct client *client, const char **line, size_t *len);
+/* The same, waiting: 1, 0 at the end, or a negative errno (-ETIMEDOUT; timeout_ms -1 waits for ever). */
+int client_line_wait(struct client *client, int timeout_ms, const char **line, size_t *len);
+void client_close(struct client *client);
+
+/* One line of what hawserd says of a machine (docs/LOGS.md). Texts are on the heap, or NULL. */
+struct client_record {
+	char *time, *vm, *boot, *stream;
+	uint64_t seq, line, offset, ns;
+	bool has_ns;
+	uint8_t priority, facility;      /* priority is CLIENT_NO_PRIORITY where there is none */
+	bool partial;                    /* the end of the line did not come: it goes on in a later record */
+
+	char *event, *lost_reason;       /* an event, a loss, or neither: then this is a line, or a piece of one */
+	char *bytes;                     /* the line, or the event's text; and a NUL that len does not count */
+	size_t len;
+	uint64_t value;                  /* the event's */
+	bool value_below_0;              /* ... which is not known, then */
+	uint64_t lost_records, lost_bytes;
+};
+
+#define CLIENT_NO_PRIORITY 0xff
+
+/* Unknown keys are skipped: a newer hawserd may say more. Free the record in any case. 0, or -1 with the problem set. */
+int client_record_read(struct client_record *record, const char *line, size_t len, struct problem *problem);
+void client_record_free(struct client_record *record);
+
+/* The answer to a request: 0 when it says "ok", -1 with the problem set to its "error". */
+int client_answer_read(const char *line, size_t len, struct problem *problem);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+#include "findfile.h"
+#include "machine.h"
+
+/*
+ * What each word is for is the table's last column. The microvm machine is x86's; so far this is the only one.
+ *
+ * acpi=off: the kernel has no ACPI and learns of virtio-mmio devices from its command line, to which QEMU adds them.
+ * rtc=on: without a clock to read, the kernel waits a second for one.
+ */
+#define MICROVM "microvm,accel=%s,acpi=off,rtc=on"
+
+char *machine_qemu_find(const char **name)
+{
+	static char by_arch[80];
+	struct utsname uts;
+	uname(&uts);
+	snprintf(by_arch, sizeof by_arch, "qemu-system-%s", uts.machine);
+	*name = getenv("HAWSER_QEMU");
+	if (!*name || !**name)
+		*name = by_arch;
+	return findfile_path(*name);
+}
+
+char *machine_device_find(const char **name)
+{
+	*name = getenv("HAWSER_VHOST_DEVICE_VSOCK");
+	if (*name && **name)
+		return findfile_path(*name);
+	*name = "vhost-device-vsock";
+	return findfile_program(*name);
+}
+
+static void add_machine(const struct machine *m, const char *more, struct arglist *args)
+{
+	arglist_add(args, "%s", m->qemu);
+	arglist_add(args, "-M");
+	arglist_add(args, MICROVM "%s", m->kvm ? "kvm" : "tcg", more);
+	if (m->kvm) {
+		arglist_add(args, "-cpu");
+		arglist_add(args, "host");
+	}
+	static const char *const bare[] = {
+		"-nodefaults", "-no-user-config",        /* nothing that is not named here */
+		"-display", "none",
+		"-serial", "stdio",                      /* a pipe to us */
+		"-no-reboot",                            /* a reset is the end: a microvm without ACPI has no power-off */
+	};
+	for (size_t i = 0; i < sizeof bare / sizeof *bare; i++)
+		arglist_add(args, "%s", bare[i]);
+	arglist_add(args, "-kernel");
+	arglist_add(args, "%s", m->kernel);
+}
+
+static void add_vsock(const struct machine *m, struct arglist *args)
+{
+	if (m->vhost) {
+		arglist_add(args, "-device");
+		arglist_add(args, "vhost-vsock-device,guest-cid=%u", m->cid);
+		return;
+	}
+	/* Relative to the run's directory: in an option of QEMU a comma would have to be doubled. */
+	arglist_add(args, "-chardev");
+	arglist_add(args, "socket,id=vsock,path=" MACHINE_SOCKET);
+	arglist_add(args, "-device");
+	arglist_add(args, "vhost-user-vsock-device,chardev=vsock");
+}
+
+/*
+ * panic=-1 and reboot=t: a panic is a reset at once, by triple fault, which is the end. noapictimer: under TCG and
+ * without ACPI's timer, calibrating the APIC's takes longer than all the rest of the boot.
+ */
+static void add_command_line(const struct machine *m, struct arglist *args)
+{
+	const char *first = m->kernel_args[0], *second = m->kernel_args[1];
+	arglist_add(args, "-append");
+	arglist_add(args, "console=ttyS0 reboot=t panic=-1%s%s%s%s%s%s", m->verbose ? "" : " quiet",
+		m->kvm ? "" : " noapictimer", first ? " " : "", first ? first : "", second ? " " : "",
+		second ? second : "");
+}
+
+void machine_qemu_args(const struct machine *m, struct arglist *args)
+{
+	uint32_t memory_mib = m->memory_mib ? m->memory_mib : MACHINE_MEMORY_MIB;
+
+	add_machine(m, ",memory-backend=mem", args);
+	arglist_add(args, "-object");
+	/* Shared, so that vhost-device-vsock can map it; memfd, so that it is no file. */
+	arglist_add(args, "memory-backend-memfd,id=mem,size=%uM,share=on", memory_mib);
+	arglist_add(args, "-m");
+	arglist_add(args, "%u", memory_mib);
+	if (m->cpus > 1) {
+		arglist_add(args, "-smp");
+		arglist_add(args, "%u", m->cpus);
+	}
+	add_vsock(m, args);
+	if (m->initrd) {
+		arglist_add(args, "-initrd");
+		arglist_add(args, "%s", m->initrd);
+	}
+	add_command_line(m, args);
+}
+
+void machine_probe_args(const struct machine *m, struct arglist *args)
+{
+	add_machine(m, "", args);
+	arglist_add(args, "-m");
+	arglist_add(args, "%u", MACHINE_MEMORY_MIB);
+	arglist_add(args, "-append");
+	arglist_add(args, "console=ttyS0 earlyprintk=ttyS0 reboot=t panic=-1");
+}
+
+void machine_device_args(const struct machine *m, const char *program, struct arglist *args)
+{
+	arglist_add(args, "%s", program);
+	arglist_add(args, "--guest-cid");
+	arglist_add(args, "%u", m->cid);
+	arglist_add(args, "--socket");
+	arglist_add(args, "%s/" MACHINE_SOCKET, m->dir);
+	arglist_add(args, "--uds-path");
+	arglist_add(args, "%s/" MACHINE_BASE, m->dir);
+}
+
+/*
+ * vhost-device-vsock takes the first connection for its VMM, so its socket must not be tried out. The file is there
+ * from bind() on, but a connection is refused until listen(); the kernel's table says which it is (__SO_ACCEPTCON).
+ */
+bool machine_listening(const char *path)
+{
+	FILE *table = fopen("/proc/net/unix", "re");
+	char line[512];
+	bool found = false;
+	while (table && !found && fgets(line, sizeof line, table)) {
+		unsigned flags;
+		int at = 0;
+		line[strcspn(line, "\n")] = '\0';
+		if (sscanf(line, "%*x: %*x %*x %x %*x %*x %*u %n", &flags, &at) == 1 && at > 0)
+			found = (flags & 0x10000) && strcmp(line + at, path) == 0;
+	}
+	if (table)
+		fclose(table);
+	return found;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* run_options: the command line of `hawser run`. */
+#ifndef HOST_RUN_OPTIONS_H
+#define HOST_RUN_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "accel.h"
+
+struct run_options {
+	const char *dir;                 /* VMDIR */
+	char *const *command;            /* what followed "--": n_command words; 0: none */
+	size_t n_command;
+	const char *name, *kernel, *initrd, *append, *runtime, *log;     /* NULL: not given */
+	enum accel accel;
+	bool vhost, own_hawserd, raw, json, quiet, serial, help;
+	uint32_t cid;                    /* 0: not given */
+};
+
+/* argv[0] is "run". The words stay where they are. 0, or -1 with what is wrong, and how to mend it, in error. */
+int run_options_parse(struct run_options *o, int argc, char *argv[], char *error, size_t error_size);
+void run_options_help(FILE *out);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* run_summary: what a run's records add up to: how it ended, how long it took, how much it said. Pure. */
+#ifndef HOST_RUN_SUMMARY_H
+#define HOST_RUN_SUMMARY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client.h"
+
+enum run_outcome { RUN_UNKNOWN, RUN_EXITED, RUN_KILLED, RUN_UNSTARTED };
+
+#define RUN_FAILED 125           /* the exit status when the machine or what it needs failed */
+
+struct run_summary {
+	enum run_outcome outcome;        /* of the workload, by its last event */
+	uint64_t value;                  /* exit code, signal or errno */
+	uint64_t first_ns, handoff_ns;   /* init's first phase, and its last; 0: not seen */
+	uint64_t lines, bytes, lost;
+	bool booted;                     /* hawserd had a boot session with it */
+	bool connected;                  /* ... and a log session */
+	bool ended;                      /* the guest said END, and nothing was cut since */
+	bool cut;                        /* its log session was, or will not come back */
+	char refused[600];               /* why hawserd last refused it */
+};
+
+/* How the run went, as the summary line says it. */
+struct run_facts {
+	const char *name, *accel;
+	uint32_t cid;
+	double seconds;
+};
+
+void run_summary_add(struct run_summary *s, const struct client_record *record);
+/* The workload's, RUN_FAILED when it is unknown. */
+int run_summary_status(const struct run_summary *s);
+/* "exit 0; CID 3, kernel 0.048 s, init 0.9 ms, 214 lines, 11.3 KiB, 0 lost, tcg, 0.71 s" */
+const char *run_summary_line(const struct run_summary *s, const struct run_facts *facts, char *line, size_t size);
+
+#endif
