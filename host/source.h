@@ -15,18 +15,27 @@
 
 struct source;
 
+struct source_totals {
+	size_t files, credentials;               /* how many; of files, regular ones */
+	uint64_t file_bytes, credential_bytes;
+};
+
 /*
  * Scans credentials/ and files/ below dirfd and checks every name, type and limit; nothing is read yet. dir is for
- * messages. Without credentials (secrets false), credentials/ is not looked at. NULL with the problem set.
+ * messages. Without credentials (secrets false), credentials/ is not looked at. NULL with the problem set. Keeps
+ * neither config nor dirfd. Sleeps up to 10 ms where something changed less than that ago (see source.c).
  */
 struct source *source_create(const struct vmconfig *config, int dirfd, const char *dir, bool secrets,
 	struct problem *problem);
 /*
- * Appends whole frames to out until it is full or COMMIT was written. 1: call again; 0: COMMIT was written; -1: the
- * directory changed or could not be read, with the problem set: the session must be cut.
+ * Appends whole frames to out until the next does not fit (out->full stays false) or COMMIT was written. There is
+ * always progress where out has room for WIRE_FRAME_MAX bytes; the frames are the same whatever the room. 1: call
+ * again; 0: COMMIT was written; -1: the directory changed or could not be read, with the problem set: the session
+ * must be cut. Then out may end with whole frames that are of no use, never with a part of one.
  */
 int source_next(struct source *source, struct wire_out *out, struct problem *problem);
 unsigned source_credentials(const struct source *source);        /* how many */
+struct source_totals source_totals(const struct source *source);
 void source_destroy(struct source *source);
 
 #endif

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The stream of one boot session (docs/PROTOCOL.md), in the order of enum stage.
+ *
+ * All that is kept is names and what stat says of them (tree.h), and the encoded records of vm.json, which holds no
+ * secret. A file is opened when its turn comes, must be the one that was scanned, and must still be it after its last
+ * byte. Before COMMIT both trees are scanned again and compared: what differs cuts the session, and as a guest
+ * applies nothing before COMMIT, it starts over with the new state.
+ *
+ * The comparison rests on the times of change that the file system keeps, and those stand still for up to 10 ms (a
+ * tick of the kernel's clock): a second change within one tick cannot be seen. So a scan only counts when the
+ * youngest change it found is older than that; else it is repeated after a short sleep. That happens only where a
+ * directory is served within 10 ms of a change.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "source.h"
+#include "tree.h"
+
+#define TICK_NS UINT64_C(10000000)
+#define SCANS_MAX 5              /* before a directory counts as one that never holds still */
+
+enum stage { STAGE_CONFIG, STAGE_FILES, STAGE_CREDENTIALS, STAGE_COMMIT, STAGE_DONE };
+
+struct source {
+	char *dir;
+	int dirfd;
+	bool secrets;
+	uint32_t mode, uid, gid;         /* of credentials */
+
+	struct wire_out config;          /* the records of vm.json, encoded */
+	struct tree files, credentials;
+
+	enum stage stage;
+	size_t next;                     /* byte of config, or node of the tree, that comes next */
+	int fd;                          /* the file that is being sent; -1: none */
+	uint64_t sent;                   /* bytes of it */
+	uint32_t count, crc;
+};
+
+/* --- vm.json ---------------------------------------------------------------------------------------------------- */
+
+static bool put(struct wire_out *out, struct wire_boot boot)
+{
+	return wire_boot_encode(out, &boot);
+}
+
+static bool put_text(struct wire_out *out, uint16_t type, const char *text)
+{
+	return put(out, (struct wire_boot){ .type = type, .text = wire_text(text) });
+}
+
+static bool put_user(struct wire_out *out, const struct vmconfig *config)
+{
+	struct wire_boot boot = { .type = WIRE_USER };
+
+	boot.user.uid = config->uid;
+	boot.user.gid = config->gid;
+	boot.user.n = (uint32_t)config->n_groups;
+	memcpy(boot.user.groups, config->groups, sizeof boot.user.groups);
+	return put(out, boot);
+}
+
+static bool put_mount(struct wire_out *out, const struct vmconfig_mount *mount)
+{
+	return put(out, (struct wire_boot){ .type = WIRE_MOUNT, .mount = {
+		wire_text(mount->destination), wire_text(mount->type), wire_text(mount->source),
+		wire_text(mount->options) } });
+}
+
+static bool put_handoff(struct wire_out *out, const struct vmconfig *config)
+{
+	struct wire_boot boot = { .type = WIRE_HANDOFF };
+
+	boot.handoff.mode = config->handoff;
+	boot.handoff.flags = config->handoff_flags;
+	if (config->handoff == WIRE_HANDOFF_SWITCH_ROOT) {
+		boot.handoff.type = wire_text(config->root_type);
+		boot.handoff.source = wire_text(config->root_source);
+		boot.handoff.options = wire_text(config->root_options);
+		boot.handoff.init = wire_text(config->root_init);
+	}
+	return put(out, boot);
+}
+
+/*
+ * Only what differs from what a guest does without the record: it keeps its host name, CWD is "/", USER 0:0 without
+ * other groups, WORKLOAD no restart, power-off at its end, SIGTERM and 2000 ms, LOG 256 KiB and drop-oldest, POWER
+ * detect, CONTROL nothing, HANDOFF busybox.
+ */
+static bool put_config(struct wire_out *out, const struct vmconfig *config)
+{
+	bool ok = true;
+	struct wire_workload work = { config->restart, config->at_end, config->restarts_max, config->stop_signal,
+		config->stop_grace_ms };
+
+	if (config->hostname)
+		ok = ok && put_text(out, WIRE_HOSTNAME, config->hostname);
+	for (size_t i = 0; i < config->n_args; i++)
+		ok = ok && put_text(out, WIRE_ARG, config->args[i]);
+	for (size_t i = 0; i < config->n_env; i++)
+		ok = ok && put_text(out, WIRE_ENV, config->env[i]);
+	if (strcmp(config->cwd, "/") != 0)
+		ok = ok && put_text(out, WIRE_CWD, config->cwd);
+	if (config->user_given)
+		ok = ok && put_user(out, config);
+	for (size_t i = 0; i < config->n_sysctls; i++)
+		ok = ok && put(out, (struct wire_boot){ .type = WIRE_SYSCTL, .sysctl = {
+			wire_text(config->sysctls[i].name), wire_text(config->sysctls[i].value) } });
+	for (size_t i = 0; i < config->n_mounts; i++)
+		ok = ok && put_mount(out, &config->mounts[i]);
+	if (work.restart != WIRE_RESTART_NO || work.at_end != WIRE_AT_END_POWER_OFF || work.restarts_max != 0 ||
+			work.stop_signal != 15 || work.stop_grace_ms != 2000)
+		ok = ok && put(out, (struct wire_boot){ .type = WIRE_WORKLOAD, .workload = work });
+	if (config->log_ring != 256 << 10 || config->log_full != WIRE_FULL_DROP)
+		ok = ok && put(out, (struct wire_boot){ .type = WIRE_LOG, .log = { config->log_ring,
+			config->log_full } });
+	if (config->power != WIRE_POWER_DETECT)
+		ok = ok && put(out, (struct wire_boot){ .type = WIRE_POWER, .power = config->power });
+	if (config->verbs != 0)
+		ok = ok && put(out, (struct wire_boot){ .type = WIRE_CONTROL, .verbs = config->verbs });
+	if (config->handoff != WIRE_HANDOFF_BUSYBOX)
+		ok = ok && put_handoff(out, config);
+	return ok;
+}
+
+static int encode_config(struct source *source, const struct vmconfig *config, struct problem *problem)
+{
+	struct wire_out *out = &source->config;
+
+	for (size_t size = 4096; size <= WIRE_PLAN_MAX; size *= 2) {
+		free(out->buf);
+		*out = (struct wire_out){ .buf = malloc(size), .size = size };
+		if (!out->buf)
+			return problem_set(problem, source->dir, 0, 0, "out of memory");
+		if (put_config(out, config))
+			return 0;
+		/* Nothing that vmconfig lets through can be refused here; but a program must not loop on it. */
+		if (!out->full)
+			return problem_set(problem, source->dir, 0, 0, "vm.json holds what cannot be sent");
+	}
+	return problem_set(problem, source->dir, 0, 0, "vm.json has more than the %d MiB that a boot may have",
+		WIRE_PLAN_MAX >> 20);
+}
+
+/* --- scanning --------------------------------------------------------------------------------------------------- */
+
+static int scan(const struct source *source, struct tree *files, struct tree *credentials, struct problem *problem)
+{
+	size_t room = WIRE_PLAN_MAX - source->config.len;
+
+	*files = *credentials = TREE_EMPTY;
+	if (tree_scan_files(files, source->dirfd, source->dir, room, problem) < 0)
+		return -1;
+	if (!source->secrets)
+		return 0;
+	return tree_scan_credentials(credentials, source->dirfd, source->dir, room - files->plan, problem);
+}
+
+/* How long until the clock of the file system has moved on since the youngest change, in ns. */
+static uint64_t unsettled_ns(const struct source *source)
+{
+	uint64_t files = tree_changed_ns(&source->files), credentials = tree_changed_ns(&source->credentials);
+	uint64_t youngest = files > credentials ? files : credentials, now;
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	now = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+	/* A time in the future (the clock was set) cannot be that of a change which is still to come. */
+	return youngest > now || now - youngest >= TICK_NS ? 0 : TICK_NS - (now - youngest);
+}
+
+static int scan_settled(struct source *source, struct problem *problem)
+{
+	struct timespec pause = { 0 };
+
+	for (int i = 0; i < SCANS_MAX; i++) {
+		tree_finish(&source->files);
+		tree_finish(&source->credentials);
+		if (scan(source, &source->files, &source->credentials, problem) < 0)
+			return -1;
+		pause.tv_nsec = (long)unsettled_ns(source);
+		if (pause.tv_nsec == 0)
+			return 0;
+		nanosleep(&pause, NULL);
+	}
+	return problem_set(problem, source->dir, 0, 0,
+		"changes all the time; write elsewhere, and move what is ready here by rename");
+}
+
+struct source *source_create(const struct vmconfig *config, int dirfd, const char *dir, bool secrets,
+	struct problem *problem)
+{
+	struct source *source = calloc(1, sizeof *source);
+
+	if (!source) {
+		problem_set(problem, dir, 0, 0, "out of memory");
+		return NULL;
+	}
+	*source = (struct source){
+		.dir = strdup(dir), .dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0), .secrets = secrets,
+		.mode = config->credential_mode, .uid = config->credential_uid, .gid = config->credential_gid,
+		.files = TREE_EMPTY, .credentials = TREE_EMPTY, .fd = -1,
+	};
+	if (!source->dir || source->dirfd < 0)
+		problem_set(problem, dir, 0, 0, "cannot be read: %s", strerror(errno));
+	else if (encode_config(source, config, problem) == 0 && scan_settled(source, problem) == 0)
+		return source;
+	source_destroy(source);
+	return NULL;
+}
+
+/* --- the stream ------------------------------------------------------------------------------------------------- */
+
+static size_t room(const struct wire_out *out)
+{
+	return out->size - out->len;
+}
+
+/* All steps below: 1 a frame was written, or none was due; 0 it does not fit; -1 with the problem set. */
+
+static int step_config(struct source *source, struct wire_out *out)
+{
+	const struct wire_out *config = &source->config;
+	struct wire_frame frame;
+	int size = wire_split(config->buf + source->next, config->len - source->next, &frame);
+
+	if (size <= 0) {
+		source->stage = STAGE_FILES;
+		source->next = 0;
+		return 1;
+	}
+	if ((size_t)size > room(out))
+		return 0;
+	memcpy(out->buf + out->len, config->buf + source->next, (size_t)size);
+	out->len += (size_t)size;
+	source->next += (size_t)size;
+	return 1;
+}
+
+/* The next bytes of the open file, straight from the kernel into the caller's memory. */
+static int step_data(struct source *source, const struct tree *tree, const struct tree_node *node,
+	struct wire_out *out, struct problem *problem)
+{
+	uint64_t left = (uint64_t)node->stat.st_size - source->sent;
+	size_t size = left < WIRE_PAYLOAD_MAX ? (size_t)left : WIRE_PAYLOAD_MAX, len = 0;
+	uint8_t *frame = out->buf + out->len;
+	ssize_t n = 1;
+
+	if (size > 0 && WIRE_HEADER + size > room(out))
+		return 0;
+	while (len < size && n != 0) {
+		n = pread(source->fd, frame + WIRE_HEADER + len, size - len, (off_t)(source->sent + len));
+		if (n < 0 && errno != EINTR)
+			break;
+		len += n > 0 ? (size_t)n : 0;
+	}
+	if (len < size) {
+		if (n < 0)
+			tree_problem(tree, node->path, problem, "cannot be read: %s", strerror(errno));
+		else
+			tree_problem(tree, node->path, problem, "became shorter while it was read");
+		explicit_bzero(frame, WIRE_HEADER + len);
+		return -1;
+	}
+	if (size > 0) {
+		wire_header(frame, WIRE_DATA, (uint32_t)size);
+		out->len += WIRE_HEADER + size;
+		source->sent += size;
+	}
+	if (source->sent < (uint64_t)node->stat.st_size)
+		return 1;
+	if (tree_check(tree, node, source->fd, problem) < 0)
+		return -1;
+	close(source->fd);
+	source->fd = -1;
+	source->next++;
+	return 1;
+}
+
+/* Files are root's in the guest, whoever they belong to here: a person's checkout must not be uid 1000's there. */
+static struct wire_boot node_record(const struct source *source, const struct tree_node *node)
+{
+	bool credential = source->stage == STAGE_CREDENTIALS;
+	mode_t mode = node->stat.st_mode;
+	struct wire_boot boot = {
+		.type = S_ISREG(mode) ? WIRE_FILE : S_ISDIR(mode) ? WIRE_DIR : WIRE_SYMLINK,
+		.node = { .mode = mode & 07777, .path = wire_text(node->path) },
+	};
+
+	if (credential) {
+		boot.type = WIRE_CREDENTIAL;
+		boot.node.mode = source->mode;
+		boot.node.uid = source->uid;
+		boot.node.gid = source->gid;
+	}
+	if (S_ISREG(mode))
+		boot.node.size = (uint64_t)node->stat.st_size;
+	if (node->target)
+		boot.node.target = wire_text(node->target);
+	return boot;
+}
+
+static int step_tree(struct source *source, const struct tree *tree, struct wire_out *out, struct problem *problem)
+{
+	const struct tree_node *node = &tree->nodes[source->next];
+	struct wire_boot boot;
+
+	if (source->next == tree->n) {
+		source->stage++;
+		source->next = 0;
+		return 1;
+	}
+	if (source->fd >= 0)
+		return step_data(source, tree, node, out, problem);
+	/* Asked before encoding, so that `full` stays what the caller left there. */
+	if (tree_record_size(node, source->stage == STAGE_CREDENTIALS) > room(out))
+		return 0;
+	if (S_ISREG(node->stat.st_mode)) {
+		source->fd = tree_open(tree, node, problem);
+		source->sent = 0;
+		if (source->fd < 0)
+			return -1;
+	} else {
+		source->next++;
+	}
+	boot = node_record(source, node);
+	return wire_boot_encode(out, &boot) ? 1 : tree_problem(tree, node->path, problem, "cannot be sent");
+}
+
+static int step_commit(struct source *source, struct wire_out *out, struct problem *problem)
+{
+	struct wire_boot boot = { .type = WIRE_COMMIT, .commit = { source->count, source->crc } };
+	struct tree files, credentials;
+	bool same;
+
+	if (room(out) < WIRE_HEADER + 8)
+		return 0;
+	same = scan(source, &files, &credentials, problem) == 0 &&
+		tree_compare(&source->files, &files, problem) == 0 &&
+		tree_compare(&source->credentials, &credentials, problem) == 0;
+	tree_finish(&files);
+	tree_finish(&credentials);
+	if (!same)
+		return -1;
+	source->stage = STAGE_DONE;
+	return wire_boot_encode(out, &boot) ? 1 : problem_set(problem, source->dir, 0, 0, "COMMIT cannot be sent");
+}
+
+int source_next(struct source *source, struct wire_out *out, struct problem *problem)
+{
+	int rc = 1;
+
+	while (rc > 0 && source->stage != STAGE_DONE) {
+		size_t before = out->len;
+		bool counted = source->stage != STAGE_COMMIT;
+
+		if (source->stage == STAGE_CONFIG)
+			rc = step_config(source, out);
+		else if (source->stage == STAGE_FILES)
+			rc = step_tree(source, &source->files, out, problem);
+		else if (source->stage == STAGE_CREDENTIALS)
+			rc = step_tree(source, &source->credentials, out, problem);
+		else
+			rc = step_commit(source, out, problem);
+		if (rc > 0 && counted && out->len > before) {
+			source->count++;
+			source->crc = wire_crc32(source->crc, out->buf + before, out->len - before);
+		}
+	}
+	return rc < 0 ? -1 : source->stage != STAGE_DONE;
+}
+
+unsigned source_credentials(const struct source *source)
+{
+	return (unsigned)source->credentials.n;
+}
+
+struct source_totals source_totals(const struct source *source)
+{
+	struct source_totals totals = {
+		.file_bytes = source->files.bytes,
+		.credentials = source->credentials.n, .credential_bytes = source->credentials.bytes,
+	};
+
+	for (size_t i = 0; i < source->files.n; i++)
+		totals.files += S_ISREG(source->files.nodes[i].stat.st_mode);
+	return totals;
+}
+
+void source_destroy(struct source *source)
+{
+	if (!source)
+		return;
+	tree_finish(&source->files);
+	tree_finish(&source->credentials);
+	if (source->fd >= 0)
+		close(source->fd);
+	if (source->dirfd >= 0)
+		close(source->dirfd);
+	free(source->config.buf);
+	free(source->dir);
+	free(source);
+}
