@@ -553,9 +553,12 @@ static int read_strings(const struct json_value *value, const struct json_field 
 	if (!*to)
 		return json_problem(value, problem, "out of memory");
 	/* Counted one by one: on failure, what has been read so far is the caller's to free. */
-	for (; json_next(value, &item); ++*count)
+	for (; json_next(value, &item); ++*count) {
+		if (field->items && *count == field->items)
+			return json_problem(&item, problem, "is one too many; there may be %zu", field->items);
 		if (read_string(&item, field, &(*to)[*count], problem) < 0)
 			return -1;
+	}
 	return 0;
 }
 

@@ -2,7 +2,7 @@
 /*
  * The stream of one boot session (docs/PROTOCOL.md), in the order of enum stage.
  *
- * All that is kept is names and what stat says of them (tree.h), and the encoded records of vm.json, which holds no
+ * All that is kept is names and what stat says of them (vmtree.h), and the encoded records of vm.json, which holds no
  * secret. A file is opened when its turn comes, must be the one that was scanned, and must still be it after its last
  * byte. Before COMMIT both trees are scanned again and compared: what differs cuts the session, and as a guest
  * applies nothing before COMMIT, it starts over with the new state.
@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "source.h"
-#include "tree.h"
+#include "vmtree.h"
 
 #define TICK_NS UINT64_C(10000000)
 #define SCANS_MAX 5              /* before a directory counts as one that never holds still */
@@ -34,7 +34,7 @@ struct source {
 	uint32_t mode, uid, gid;         /* of credentials */
 
 	struct wire_out config;          /* the records of vm.json, encoded */
-	struct tree files, credentials;
+	struct vmtree files, credentials;
 
 	enum stage stage;
 	size_t next;                     /* byte of config, or node of the tree, that comes next */
@@ -150,22 +150,23 @@ static int encode_config(struct source *source, const struct vmconfig *config, s
 
 /* --- scanning --------------------------------------------------------------------------------------------------- */
 
-static int scan(const struct source *source, struct tree *files, struct tree *credentials, struct problem *problem)
+static int scan(const struct source *source, struct vmtree *files, struct vmtree *credentials,
+	struct problem *problem)
 {
 	size_t room = WIRE_PLAN_MAX - source->config.len;
 
-	*files = *credentials = TREE_EMPTY;
-	if (tree_scan_files(files, source->dirfd, source->dir, room, problem) < 0)
+	*files = *credentials = VMTREE_EMPTY;
+	if (vmtree_scan_files(files, source->dirfd, source->dir, room, problem) < 0)
 		return -1;
 	if (!source->secrets)
 		return 0;
-	return tree_scan_credentials(credentials, source->dirfd, source->dir, room - files->plan, problem);
+	return vmtree_scan_credentials(credentials, source->dirfd, source->dir, room - files->plan, problem);
 }
 
 /* How long until the clock of the file system has moved on since the youngest change, in ns. */
 static uint64_t unsettled_ns(const struct source *source)
 {
-	uint64_t files = tree_changed_ns(&source->files), credentials = tree_changed_ns(&source->credentials);
+	uint64_t files = vmtree_changed_ns(&source->files), credentials = vmtree_changed_ns(&source->credentials);
 	uint64_t youngest = files > credentials ? files : credentials, now;
 	struct timespec t;
 
@@ -180,8 +181,8 @@ static int scan_settled(struct source *source, struct problem *problem)
 	struct timespec pause = { 0 };
 
 	for (int i = 0; i < SCANS_MAX; i++) {
-		tree_finish(&source->files);
-		tree_finish(&source->credentials);
+		vmtree_finish(&source->files);
+		vmtree_finish(&source->credentials);
 		if (scan(source, &source->files, &source->credentials, problem) < 0)
 			return -1;
 		pause.tv_nsec = (long)unsettled_ns(source);
@@ -205,7 +206,7 @@ struct source *source_create(const struct vmconfig *config, int dirfd, const cha
 	*source = (struct source){
 		.dir = strdup(dir), .dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0), .secrets = secrets,
 		.mode = config->credential_mode, .uid = config->credential_uid, .gid = config->credential_gid,
-		.files = TREE_EMPTY, .credentials = TREE_EMPTY, .fd = -1,
+		.files = VMTREE_EMPTY, .credentials = VMTREE_EMPTY, .fd = -1,
 	};
 	if (!source->dir || source->dirfd < 0)
 		problem_set(problem, dir, 0, 0, "cannot be read: %s", strerror(errno));
@@ -244,7 +245,7 @@ static int step_config(struct source *source, struct wire_out *out)
 }
 
 /* The next bytes of the open file, straight from the kernel into the caller's memory. */
-static int step_data(struct source *source, const struct tree *tree, const struct tree_node *node,
+static int step_data(struct source *source, const struct vmtree *tree, const struct vmtree_node *node,
 	struct wire_out *out, struct problem *problem)
 {
 	uint64_t left = (uint64_t)node->stat.st_size - source->sent;
@@ -262,9 +263,9 @@ static int step_data(struct source *source, const struct tree *tree, const struc
 	}
 	if (len < size) {
 		if (n < 0)
-			tree_problem(tree, node->path, problem, "cannot be read: %s", strerror(errno));
+			vmtree_problem(tree, node->path, problem, "cannot be read: %s", strerror(errno));
 		else
-			tree_problem(tree, node->path, problem, "became shorter while it was read");
+			vmtree_problem(tree, node->path, problem, "became shorter while it was read");
 		explicit_bzero(frame, WIRE_HEADER + len);
 		return -1;
 	}
@@ -275,7 +276,7 @@ static int step_data(struct source *source, const struct tree *tree, const struc
 	}
 	if (source->sent < (uint64_t)node->stat.st_size)
 		return 1;
-	if (tree_check(tree, node, source->fd, problem) < 0)
+	if (vmtree_check(tree, node, source->fd, problem) < 0)
 		return -1;
 	close(source->fd);
 	source->fd = -1;
@@ -284,7 +285,7 @@ static int step_data(struct source *source, const struct tree *tree, const struc
 }
 
 /* Files are root's in the guest, whoever they belong to here: a person's checkout must not be uid 1000's there. */
-static struct wire_boot node_record(const struct source *source, const struct tree_node *node)
+static struct wire_boot node_record(const struct source *source, const struct vmtree_node *node)
 {
 	bool credential = source->stage == STAGE_CREDENTIALS;
 	mode_t mode = node->stat.st_mode;
@@ -306,9 +307,9 @@ static struct wire_boot node_record(const struct source *source, const struct tr
 	return boot;
 }
 
-static int step_tree(struct source *source, const struct tree *tree, struct wire_out *out, struct problem *problem)
+static int step_tree(struct source *source, const struct vmtree *tree, struct wire_out *out, struct problem *problem)
 {
-	const struct tree_node *node = &tree->nodes[source->next];
+	const struct vmtree_node *node = &tree->nodes[source->next];
 	struct wire_boot boot;
 
 	if (source->next == tree->n) {
@@ -319,10 +320,10 @@ static int step_tree(struct source *source, const struct tree *tree, struct wire
 	if (source->fd >= 0)
 		return step_data(source, tree, node, out, problem);
 	/* Asked before encoding, so that `full` stays what the caller left there. */
-	if (tree_record_size(node, source->stage == STAGE_CREDENTIALS) > room(out))
+	if (vmtree_record_size(node, source->stage == STAGE_CREDENTIALS) > room(out))
 		return 0;
 	if (S_ISREG(node->stat.st_mode)) {
-		source->fd = tree_open(tree, node, problem);
+		source->fd = vmtree_open(tree, node, problem);
 		source->sent = 0;
 		if (source->fd < 0)
 			return -1;
@@ -330,22 +331,22 @@ static int step_tree(struct source *source, const struct tree *tree, struct wire
 		source->next++;
 	}
 	boot = node_record(source, node);
-	return wire_boot_encode(out, &boot) ? 1 : tree_problem(tree, node->path, problem, "cannot be sent");
+	return wire_boot_encode(out, &boot) ? 1 : vmtree_problem(tree, node->path, problem, "cannot be sent");
 }
 
 static int step_commit(struct source *source, struct wire_out *out, struct problem *problem)
 {
 	struct wire_boot boot = { .type = WIRE_COMMIT, .commit = { source->count, source->crc } };
-	struct tree files, credentials;
+	struct vmtree files, credentials;
 	bool same;
 
 	if (room(out) < WIRE_HEADER + 8)
 		return 0;
 	same = scan(source, &files, &credentials, problem) == 0 &&
-		tree_compare(&source->files, &files, problem) == 0 &&
-		tree_compare(&source->credentials, &credentials, problem) == 0;
-	tree_finish(&files);
-	tree_finish(&credentials);
+		vmtree_compare(&source->files, &files, problem) == 0 &&
+		vmtree_compare(&source->credentials, &credentials, problem) == 0;
+	vmtree_finish(&files);
+	vmtree_finish(&credentials);
 	if (!same)
 		return -1;
 	source->stage = STAGE_DONE;
@@ -397,8 +398,8 @@ void source_destroy(struct source *source)
 {
 	if (!source)
 		return;
-	tree_finish(&source->files);
-	tree_finish(&source->credentials);
+	vmtree_finish(&source->files);
+	vmtree_finish(&source->credentials);
 	if (source->fd >= 0)
 		close(source->fd);
 	if (source->dirfd >= 0)

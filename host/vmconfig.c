@@ -14,6 +14,7 @@
 #include "vmconfig.h"
 
 #define SOCKET_MAX 96            /* a Unix socket's path has 107 bytes, and "_PORT" comes behind this one */
+#define ITEMS_MAX 4096           /* arguments, and variables: what a guest makes room for */
 #define OPTIONS_MAX 4095
 #define KERNEL_ARGS_MAX 1024
 #define UID_MAX 4294967294u      /* the one above means "leave it" to chown(2) */
@@ -147,8 +148,8 @@ static int read_user(const struct json_value *value, void *into, struct problem 
 }
 
 static const struct json_field process_fields[] = {
-	{ "args", JSON_KIND_STRINGS, AT(args), COUNT(n_args), .max = WIRE_PAYLOAD_MAX },
-	{ "env", JSON_KIND_STRINGS, AT(env), COUNT(n_env), .min = 2, .max = WIRE_PAYLOAD_MAX,
+	{ "args", JSON_KIND_STRINGS, AT(args), COUNT(n_args), .items = ITEMS_MAX, .max = WIRE_PAYLOAD_MAX },
+	{ "env", JSON_KIND_STRINGS, AT(env), COUNT(n_env), .items = ITEMS_MAX, .min = 2, .max = WIRE_PAYLOAD_MAX,
 		.check = check_variable },
 	{ "cwd", JSON_KIND_STRING, AT(cwd), .min = 1, .max = WIRE_PATH_MAX, .check = check_absolute },
 	{ "terminal", JSON_KIND_BOOL, AT(terminal) },
@@ -603,6 +604,17 @@ static const struct json_field top_fields[] = {
 	{ NULL },
 };
 
+/* The program that becomes PID 1 must be known. */
+static int check_exec(const struct json_value *top, const struct vmconfig *config, struct problem *problem)
+{
+	struct json_value hawser, handoff, mode;
+
+	if (config->handoff != WIRE_HANDOFF_EXEC || config->n_args > 0 || !json_member(top, "hawser", &hawser) ||
+			!json_member(&hawser, "handoff", &handoff) || !json_member(&handoff, "mode", &mode))
+		return 0;
+	return json_problem(&mode, problem, "\"exec\" makes process.args PID 1, and there is none; add it");
+}
+
 /* --- public ----------------------------------------------------------------------------------------------------- */
 
 static struct vmconfig *create_default(void)
@@ -635,7 +647,8 @@ struct vmconfig *vmconfig_parse(const char *text, size_t len, const char *file, 
 	config = create_default();
 	if (!config) {
 		problem_set(problem, file, 0, 0, "out of memory");
-	} else if (json_fields(json_top(json), top_fields, config, problem) < 0) {
+	} else if (json_fields(json_top(json), top_fields, config, problem) < 0 ||
+			check_exec(json_top(json), config, problem) < 0) {
 		vmconfig_destroy(config);
 		config = NULL;
 	}
@@ -649,7 +662,7 @@ struct vmconfig *vmconfig_load(int dirfd, const char *dir, struct problem *probl
 	char file[512], *text;
 	size_t len = 0;
 
-	snprintf(file, sizeof file, "%s%svm.json", dir, dir[0] ? "/" : "");
+	snprintf(file, sizeof file, "%.300s%svm.json", dir, dir[0] ? "/" : "");
 	text = textfile_read(dirfd, "vm.json", file, VMCONFIG_FILE_MAX, &len, problem);
 	if (text)
 		config = vmconfig_parse(text, len, file, problem);
@@ -662,7 +675,7 @@ bool vmconfig_set_args(struct vmconfig *config, size_t n, char *const args[])
 	size_t used = 0, done = 0;
 	char **copy;
 
-	if (n == 0 || args[0][0] == '\0' || args_fit(n, args, &used) < n ||
+	if (n == 0 || n > ITEMS_MAX || args[0][0] == '\0' || args_fit(n, args, &used) < n ||
 			args_fit(config->n_env, config->env, &used) < config->n_env)
 		return false;
 	for (size_t i = 0; i < n; i++)

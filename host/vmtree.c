@@ -12,14 +12,14 @@
 
 #include "../vsock/wire.h"
 #include "json.h"
-#include "tree.h"
+#include "vmtree.h"
 
 #define LABEL_MAX 300            /* of a name in a message, so that the words behind it are not cut */
 #define DATA_LINK "..data"       /* of a Kubernetes Secret volume */
 
 /* --- problems --------------------------------------------------------------------------------------------------- */
 
-int tree_problem(const struct tree *tree, const char *path, struct problem *problem, const char *format, ...)
+int vmtree_problem(const struct vmtree *tree, const char *path, struct problem *problem, const char *format, ...)
 {
 	char name[LABEL_MAX], text[sizeof problem->text];
 	size_t len = strlen(path);
@@ -33,9 +33,9 @@ int tree_problem(const struct tree *tree, const char *path, struct problem *prob
 	return problem_set(problem, name, 0, 0, "%s", text);
 }
 
-static int no_memory(const struct tree *tree, struct problem *problem)
+static int no_memory(const struct vmtree *tree, struct problem *problem)
 {
-	return tree_problem(tree, "", problem, "out of memory");
+	return vmtree_problem(tree, "", problem, "out of memory");
 }
 
 static const char *kind_name(mode_t mode)
@@ -86,24 +86,24 @@ static bool same(const struct stat *a, const struct stat *b)
 		a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec);
 }
 
-int tree_check(const struct tree *tree, const struct tree_node *node, int fd, struct problem *problem)
+int vmtree_check(const struct vmtree *tree, const struct vmtree_node *node, int fd, struct problem *problem)
 {
 	struct stat now;
 
 	if (fstat(fd, &now) < 0)
-		return tree_problem(tree, node->path, problem, "cannot be read: %s", strerror(errno));
-	return same(&node->stat, &now) ? 0 : tree_problem(tree, node->path, problem, "changed while it was read");
+		return vmtree_problem(tree, node->path, problem, "cannot be read: %s", strerror(errno));
+	return same(&node->stat, &now) ? 0 : vmtree_problem(tree, node->path, problem, "changed while it was read");
 }
 
-int tree_open(const struct tree *tree, const struct tree_node *node, struct problem *problem)
+int vmtree_open(const struct vmtree *tree, const struct vmtree_node *node, struct problem *problem)
 {
 	int fd = open_below(tree->fd, node->path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 
 	if (fd < 0 && (errno == ENOENT || errno == ELOOP || errno == ENOTDIR))
-		return tree_problem(tree, node->path, problem, "changed while it was read");
+		return vmtree_problem(tree, node->path, problem, "changed while it was read");
 	if (fd < 0)
-		return tree_problem(tree, node->path, problem, "cannot be opened: %s", strerror(errno));
-	if (tree_check(tree, node, fd, problem) < 0) {
+		return vmtree_problem(tree, node->path, problem, "cannot be opened: %s", strerror(errno));
+	if (vmtree_check(tree, node, fd, problem) < 0) {
 		close(fd);
 		return -1;
 	}
@@ -113,7 +113,7 @@ int tree_open(const struct tree *tree, const struct tree_node *node, struct prob
 /* --- scanning --------------------------------------------------------------------------------------------------- */
 
 /* The fixed parts are those of docs/PROTOCOL.md. */
-size_t tree_record_size(const struct tree_node *node, bool credential)
+size_t vmtree_record_size(const struct vmtree_node *node, bool credential)
 {
 	size_t fixed = credential ? 16 : S_ISREG(node->stat.st_mode) ? 20 : 12;
 
@@ -122,25 +122,26 @@ size_t tree_record_size(const struct tree_node *node, bool credential)
 	return WIRE_HEADER + fixed + strlen(node->path);
 }
 
-static void node_finish(struct tree_node *node)
+static void node_finish(struct vmtree_node *node)
 {
 	free(node->path);
 	free(node->target);
 }
 
 /* Takes the node over, in success and failure. */
-static int append(struct tree *tree, struct tree_node *node, bool credential, size_t room, struct problem *problem)
+static int append(struct vmtree *tree, struct vmtree_node *node, bool credential, size_t room,
+	struct problem *problem)
 {
-	tree->plan += tree_record_size(node, credential);
+	tree->plan += vmtree_record_size(node, credential);
 	if (tree->plan > room) {
-		tree_problem(tree, node->path, problem, "is one too many: with it, the names take more than the %d "
+		vmtree_problem(tree, node->path, problem, "is one too many: with it, the names take more than the %d "
 			"MiB that a boot may have; put large trees into an image that the machine mounts",
 			WIRE_PLAN_MAX >> 20);
 		goto fail;
 	}
 	if (tree->n == tree->size) {
 		size_t size = tree->size ? tree->size * 2 : 16;
-		struct tree_node *nodes = reallocarray(tree->nodes, size, sizeof *nodes);
+		struct vmtree_node *nodes = reallocarray(tree->nodes, size, sizeof *nodes);
 
 		if (!nodes) {
 			no_memory(tree, problem);
@@ -160,14 +161,14 @@ fail:
 }
 
 /* NULL with the problem set. */
-static char *read_link(const struct tree *tree, int dirfd, const char *name, const char *path,
+static char *read_link(const struct vmtree *tree, int dirfd, const char *name, const char *path,
 	struct problem *problem)
 {
 	char target[WIRE_PATH_MAX + 2], *copy;
 	ssize_t len = readlinkat(dirfd, name, target, sizeof target);
 
 	if (len <= 0 || len > WIRE_PATH_MAX) {
-		tree_problem(tree, path, problem, "cannot be read as a symbolic link: %s",
+		vmtree_problem(tree, path, problem, "cannot be read as a symbolic link: %s",
 			len < 0 ? strerror(errno) : "its target is too long");
 		return NULL;
 	}
@@ -199,51 +200,51 @@ static bool stays_below(const char *path, const char *target)
 	return true;
 }
 
-static int check_link(const struct tree *tree, const struct tree_node *node, struct problem *problem)
+static int check_link(const struct vmtree *tree, const struct vmtree_node *node, struct problem *problem)
 {
 	if (node->target[0] == '/')
-		return tree_problem(tree, node->path, problem,
+		return vmtree_problem(tree, node->path, problem,
 			"is an absolute symbolic link; make it relative to the directory it is in");
 	if (!json_text_ok(node->target, strlen(node->target)))
-		return tree_problem(tree, node->path, problem, "is a symbolic link whose target is not UTF-8");
-	return stays_below(node->path, node->target) ? 0 : tree_problem(tree, node->path, problem,
+		return vmtree_problem(tree, node->path, problem, "is a symbolic link whose target is not UTF-8");
+	return stays_below(node->path, node->target) ? 0 : vmtree_problem(tree, node->path, problem,
 		"is a symbolic link that leaves files/ by \"..\"; shorten its target");
 }
 
-static int check_file(const struct tree *tree, const struct tree_node *node, struct problem *problem)
+static int check_file(const struct vmtree *tree, const struct vmtree_node *node, struct problem *problem)
 {
 	if (strlen(node->path) > WIRE_PATH_MAX)
-		return tree_problem(tree, node->path, problem, "has a path of more than %d bytes", WIRE_PATH_MAX);
+		return vmtree_problem(tree, node->path, problem, "has a path of more than %d bytes", WIRE_PATH_MAX);
 	if (!json_text_ok(node->path, strlen(node->path)))
-		return tree_problem(tree, node->path, problem, "has a name that is not UTF-8; rename it");
+		return vmtree_problem(tree, node->path, problem, "has a name that is not UTF-8; rename it");
 	if (node->target)
 		return check_link(tree, node, problem);
 	if (!S_ISREG(node->stat.st_mode) && !S_ISDIR(node->stat.st_mode))
-		return tree_problem(tree, node->path, problem,
+		return vmtree_problem(tree, node->path, problem,
 			"is %s; only regular files, directories and symbolic links can be sent: remove it",
 			kind_name(node->stat.st_mode));
-	if (S_ISREG(node->stat.st_mode) && (uint64_t)node->stat.st_size > TREE_FILE_MAX)
-		return tree_problem(tree, node->path, problem, "has %lld bytes; a file may have %llu",
-			(long long)node->stat.st_size, (unsigned long long)TREE_FILE_MAX);
+	if (S_ISREG(node->stat.st_mode) && (uint64_t)node->stat.st_size > VMTREE_FILE_MAX)
+		return vmtree_problem(tree, node->path, problem, "has %lld bytes; a file may have %llu",
+			(long long)node->stat.st_size, (unsigned long long)VMTREE_FILE_MAX);
 	return 0;
 }
 
-static int check_credential(const struct tree *tree, const struct tree_node *node, struct problem *problem)
+static int check_credential(const struct vmtree *tree, const struct vmtree_node *node, struct problem *problem)
 {
 	if (!S_ISREG(node->stat.st_mode))
-		return tree_problem(tree, node->path, problem, "is %s; a credential is a regular file: replace it",
+		return vmtree_problem(tree, node->path, problem, "is %s; a credential is a regular file: replace it",
 			kind_name(node->stat.st_mode));
 	if (!wire_name_ok(wire_text(node->path)))
-		return tree_problem(tree, node->path, problem, "is not a credential's name: at most %d letters, "
+		return vmtree_problem(tree, node->path, problem, "is not a credential's name: at most %d letters, "
 			"digits, \".\", \"_\" and \"-\"; rename it", WIRE_NAME_MAX);
 	if (node->stat.st_size > WIRE_CREDENTIAL_MAX)
-		return tree_problem(tree, node->path, problem, "has %lld bytes; a credential may have %d",
+		return vmtree_problem(tree, node->path, problem, "has %lld bytes; a credential may have %d",
 			(long long)node->stat.st_size, WIRE_CREDENTIAL_MAX);
 	return 0;
 }
 
 struct scan {
-	struct tree *tree;
+	struct vmtree *tree;
 	size_t room;
 	bool credentials;
 	const char *path;                        /* of the directory that is being listed, below the tree's */
@@ -253,8 +254,8 @@ struct scan {
 
 static int scan_entry(const struct scan *scan, int dirfd, const char *name, struct problem *problem)
 {
-	struct tree_node node = { 0 };
-	struct tree *tree = scan->tree;
+	struct vmtree_node node = { 0 };
+	struct vmtree *tree = scan->tree;
 	int rc = scan->select ? scan->select(scan, dirfd, name, problem) : 1;
 
 	if (rc <= 0)
@@ -263,7 +264,7 @@ static int scan_entry(const struct scan *scan, int dirfd, const char *name, stru
 		return no_memory(tree, problem);
 	rc = -1;
 	if (fstatat(dirfd, name, &node.stat, AT_SYMLINK_NOFOLLOW) < 0) {
-		tree_problem(tree, node.path, problem, "cannot be examined: %s", strerror(errno));
+		vmtree_problem(tree, node.path, problem, "cannot be examined: %s", strerror(errno));
 	} else if (scan->credentials) {
 		rc = check_credential(tree, &node, problem);
 	} else {
@@ -285,7 +286,7 @@ static int scan_list(const struct scan *scan, int dirfd, struct problem *problem
 	const struct dirent *entry;
 
 	if (!dir) {
-		tree_problem(scan->tree, scan->path, problem, "cannot be listed: %s", strerror(errno));
+		vmtree_problem(scan->tree, scan->path, problem, "cannot be listed: %s", strerror(errno));
 		if (fd >= 0)
 			close(fd);
 		return -1;
@@ -295,7 +296,7 @@ static int scan_list(const struct scan *scan, int dirfd, struct problem *problem
 			rc = scan_entry(scan, fd, entry->d_name, problem);
 	}
 	if (rc == 0 && errno != 0)
-		rc = tree_problem(scan->tree, scan->path, problem, "cannot be listed: %s", strerror(errno));
+		rc = vmtree_problem(scan->tree, scan->path, problem, "cannot be listed: %s", strerror(errno));
 	closedir(dir);
 	return rc;
 }
@@ -316,13 +317,13 @@ static int compare_paths(const char *a, const char *b)
 
 static int compare_nodes(const void *a, const void *b)
 {
-	return compare_paths(((const struct tree_node *)a)->path, ((const struct tree_node *)b)->path);
+	return compare_paths(((const struct vmtree_node *)a)->path, ((const struct vmtree_node *)b)->path);
 }
 
 /* 1: it is there, and open; 0: it is not; -1 with the problem set. */
-static int scan_begin(struct tree *tree, int dirfd, const char *dir, const char *name, struct problem *problem)
+static int scan_begin(struct vmtree *tree, int dirfd, const char *dir, const char *name, struct problem *problem)
 {
-	*tree = TREE_EMPTY;
+	*tree = VMTREE_EMPTY;
 	if (asprintf(&tree->label, "%s%s%s", dir, dir[0] ? "/" : "", name) < 0) {
 		tree->label = NULL;
 		return problem_set(problem, dir, 0, 0, "out of memory");
@@ -332,19 +333,19 @@ static int scan_begin(struct tree *tree, int dirfd, const char *dir, const char 
 		return 0;
 	/* A symbolic link shows as either, depending on the kernel. */
 	if (tree->fd < 0 && (errno == ENOTDIR || errno == ELOOP))
-		return tree_problem(tree, "", problem, "must be a directory itself, not a file or a link to one");
+		return vmtree_problem(tree, "", problem, "must be a directory itself, not a file or a link to one");
 	if (tree->fd < 0 || fstat(tree->fd, &tree->stat) < 0)
-		return tree_problem(tree, "", problem, "cannot be opened: %s", strerror(errno));
+		return vmtree_problem(tree, "", problem, "cannot be opened: %s", strerror(errno));
 	return 1;
 }
 
-static void scan_end(struct tree *tree)
+static void scan_end(struct vmtree *tree)
 {
 	if (tree->n > 0)
 		qsort(tree->nodes, tree->n, sizeof *tree->nodes, compare_nodes);
 }
 
-int tree_scan_files(struct tree *tree, int dirfd, const char *dir, size_t room, struct problem *problem)
+int vmtree_scan_files(struct vmtree *tree, int dirfd, const char *dir, size_t room, struct problem *problem)
 {
 	struct scan scan = { .tree = tree, .room = room, .path = "" };
 	int rc = scan_begin(tree, dirfd, dir, "files", problem);
@@ -386,21 +387,21 @@ static int select_visible(const struct scan *scan, int dirfd, const char *name, 
 	if (strncmp(name, "..", 2) == 0)
 		return 0;
 	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return tree_problem(scan->tree, name, problem, "cannot be examined: %s", strerror(errno));
+		return vmtree_problem(scan->tree, name, problem, "cannot be examined: %s", strerror(errno));
 	if (!S_ISLNK(st.st_mode))
-		return tree_problem(scan->tree, name, problem, "is %s beside " DATA_LINK "; in a Secret volume, "
+		return vmtree_problem(scan->tree, name, problem, "is %s beside " DATA_LINK "; in a Secret volume, "
 			"every name is a symbolic link to " DATA_LINK "/NAME", kind_name(st.st_mode));
 	target = read_link(scan->tree, dirfd, name, name, problem);
 	if (!target)
 		return -1;
 	through = strncmp(target, prefix, strlen(prefix)) == 0 && strcmp(target + strlen(prefix), name) == 0;
 	free(target);
-	return through ? 0 : tree_problem(scan->tree, name, problem,
+	return through ? 0 : vmtree_problem(scan->tree, name, problem,
 		"is a symbolic link, but not to " DATA_LINK "/NAME; replace it with the file itself");
 }
 
 /* From the volume to the directory that ..data names at this moment. */
-static int enter_data(struct tree *tree, struct problem *problem)
+static int enter_data(struct vmtree *tree, struct problem *problem)
 {
 	char *target = read_link(tree, tree->fd, DATA_LINK, DATA_LINK, problem);
 	int fd = -1;
@@ -408,9 +409,9 @@ static int enter_data(struct tree *tree, struct problem *problem)
 	if (!target)
 		return -1;
 	if (strncmp(target, "..", 2) != 0 || target[2] == '\0' || strchr(target, '/'))
-		tree_problem(tree, DATA_LINK, problem, "must name a directory beside it that begins with \"..\"");
+		vmtree_problem(tree, DATA_LINK, problem, "must name a directory beside it that begins with \"..\"");
 	else if ((fd = openat(tree->fd, target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
-		tree_problem(tree, DATA_LINK, problem, "the directory it names cannot be opened: %s",
+		vmtree_problem(tree, DATA_LINK, problem, "the directory it names cannot be opened: %s",
 			strerror(errno));
 	free(target);
 	if (fd < 0)
@@ -418,11 +419,11 @@ static int enter_data(struct tree *tree, struct problem *problem)
 	close(tree->fd);
 	tree->fd = fd;
 	if (fstat(fd, &tree->stat) < 0)
-		return tree_problem(tree, "", problem, "cannot be read: %s", strerror(errno));
+		return vmtree_problem(tree, "", problem, "cannot be read: %s", strerror(errno));
 	return 0;
 }
 
-int tree_scan_credentials(struct tree *tree, int dirfd, const char *dir, size_t room, struct problem *problem)
+int vmtree_scan_credentials(struct vmtree *tree, int dirfd, const char *dir, size_t room, struct problem *problem)
 {
 	struct scan scan = { .tree = tree, .room = room, .credentials = true, .path = "", .select = select_visible };
 	struct stat st;
@@ -437,12 +438,12 @@ int tree_scan_credentials(struct tree *tree, int dirfd, const char *dir, size_t 
 	if (scan_list(&scan, tree->fd, problem) < 0)
 		return -1;
 	scan_end(tree);
-	return tree->bytes <= WIRE_CREDENTIAL_MAX ? 0 : tree_problem(tree, "", problem,
+	return tree->bytes <= WIRE_CREDENTIAL_MAX ? 0 : vmtree_problem(tree, "", problem,
 		"all credentials together have %llu bytes; they may have %d", (unsigned long long)tree->bytes,
 		WIRE_CREDENTIAL_MAX);
 }
 
-void tree_finish(struct tree *tree)
+void vmtree_finish(struct vmtree *tree)
 {
 	for (size_t i = 0; i < tree->n; i++)
 		node_finish(&tree->nodes[i]);
@@ -450,30 +451,30 @@ void tree_finish(struct tree *tree)
 	free(tree->label);
 	if (tree->fd >= 0)
 		close(tree->fd);
-	*tree = TREE_EMPTY;
+	*tree = VMTREE_EMPTY;
 }
 
 /* --- comparing -------------------------------------------------------------------------------------------------- */
 
-int tree_compare(const struct tree *tree, const struct tree *later, struct problem *problem)
+int vmtree_compare(const struct vmtree *tree, const struct vmtree *later, struct problem *problem)
 {
 	if ((tree->fd < 0) != (later->fd < 0) || (tree->fd >= 0 && !same(&tree->stat, &later->stat)))
-		return tree_problem(tree, "", problem, "was replaced while it was read");
+		return vmtree_problem(tree, "", problem, "was replaced while it was read");
 	for (size_t i = 0; i < tree->n || i < later->n; i++) {
-		const struct tree_node *a = i < tree->n ? &tree->nodes[i] : NULL;
-		const struct tree_node *b = i < later->n ? &later->nodes[i] : NULL;
+		const struct vmtree_node *a = i < tree->n ? &tree->nodes[i] : NULL;
+		const struct vmtree_node *b = i < later->n ? &later->nodes[i] : NULL;
 		int order = !a ? 1 : !b ? -1 : compare_paths(a->path, b->path);
 
 		if (order != 0)
-			return tree_problem(tree, order < 0 ? a->path : b->path, problem,
+			return vmtree_problem(tree, order < 0 ? a->path : b->path, problem,
 				"%s while the directory was read", order < 0 ? "vanished" : "appeared");
 		if (!same(&a->stat, &b->stat) || (a->target && strcmp(a->target, b->target) != 0))
-			return tree_problem(tree, a->path, problem, "changed while it was read");
+			return vmtree_problem(tree, a->path, problem, "changed while it was read");
 	}
 	return 0;
 }
 
-uint64_t tree_changed_ns(const struct tree *tree)
+uint64_t vmtree_changed_ns(const struct vmtree *tree)
 {
 	uint64_t youngest = 0;
 
