@@ -12,14 +12,17 @@ PYTHON ?= /usr/bin/python3
 V ?= 0
 Q := $(if $(filter 0,$(V)),@)
 
-WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef -Wwrite-strings \
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wundef \
 	-Wno-missing-field-initializers
 COMMON := -std=c11 -D_GNU_SOURCE $(WARN) -fno-strict-aliasing -ffile-prefix-map=$(CURDIR)/=
 
 # --- the guest: static musl, small ---------------------------------------------------------------------------------
-INIT_CFLAGS := $(COMMON) -Os -static-pie -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections \
-	-fno-asynchronous-unwind-tables -fno-unwind-tables
-INIT_LDFLAGS := -static-pie -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack,--build-id=none -s
+INIT_CFLAGS := $(COMMON) -Oz -fcf-protection=none -fPIE -fstack-protector-strong -ffunction-sections -fdata-sections \
+	-fno-asynchronous-unwind-tables -fno-unwind-tables -flto
+# A static PIE by hand: musl-gcc's specs would name a dynamic linker for -static-pie. The kernel places it at random.
+MUSL_LIB ?= /usr/lib/$(shell uname -m)-linux-musl
+INIT_LDFLAGS := -static -nostartfiles -Wl,-pie,--no-dynamic-linker,--gc-sections,--build-id=none,-s \
+	-Wl,-z,relro,-z,now,-z,noexecstack,-z,text,-z,noseparate-code
 INIT_SRC := $(wildcard init/*.c)
 VSOCK_SRC := $(wildcard vsock/*.c)
 INIT_OBJ := $(INIT_SRC:%.c=$(BUILD)/guest/%.o) $(VSOCK_SRC:%.c=$(BUILD)/guest/%.o)
@@ -41,7 +44,7 @@ $(BUILD)/guest/%.o: %.c
 
 $(BUILD)/init: $(INIT_OBJ)
 	@echo "  LINK  $@"
-	$(Q)$(MUSL_CC) $(INIT_CFLAGS) $(INIT_LDFLAGS) -o $@ $^
+	$(Q)$(MUSL_CC) $(INIT_CFLAGS) $(INIT_LDFLAGS) -o $@ $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o $^ $(MUSL_LIB)/crtn.o
 
 $(BUILD)/host-obj/%.o: %.c
 	@mkdir -p $(@D)

@@ -24,6 +24,8 @@
 #include "../vsock/wire.h"
 
 #define RING_DEFAULT (256 << 10)
+/* Two of these fill a frame; a whole WIRE_RECORD_MAX twice would not fit. */
+#define RING_CHUNK ((WIRE_PAYLOAD_MAX - 8) / 2 - WIRE_RECORD_HEADER)
 #define RING_FLIGHT 2048         /* records sent and not acknowledged, at most */
 
 struct ring_count {
@@ -34,8 +36,9 @@ struct ring_state {
 	uint64_t head, tail;             /* offsets in bytes since the start; the byte is at offset % size */
 	uint64_t head_seq, tail_seq;     /* the number of the next record to be made, and of the oldest held */
 	uint64_t acked;                  /* the host has every record below, or its loss */
-	uint64_t kernel_seq;             /* the kernel's number of the next message to read from /dev/kmsg */
+	uint64_t flight_tail;            /* the flight queue holds [flight_tail, flight_head) */
 	uint64_t lost_to;                /* a LOST that ends here was sent and is not acknowledged; 0: none */
+	uint64_t mark[WIRE_STREAMS];     /* where a source that can be read again goes on: see ring_append */
 	struct ring_count made[WIRE_STREAMS];
 	struct ring_count lost_sent[WIRE_STREAMS];       /* what that LOST says */
 	struct ring_count lost[WIRE_STREAMS];            /* what the next one must say */
@@ -70,8 +73,8 @@ struct ring_shared {
 	struct ring_intent intent;
 	struct ring_orders orders;
 	uint32_t starts;                 /* of the relay */
-	_Atomic uint64_t flight_head, flight_tail;       /* the queue holds [tail, head), at index % RING_FLIGHT */
-	struct ring_flight flight[RING_FLIGHT];
+	_Atomic uint64_t flight_head;
+	struct ring_flight flight[RING_FLIGHT];          /* at index % RING_FLIGHT */
 };
 
 struct ring {
@@ -79,31 +82,38 @@ struct ring {
 	uint8_t *object;                 /* both halves, each WIRE_RING_MAX; pages come when they are touched */
 	uint8_t *view;                   /* this process's two mappings of the ring in a row */
 	uint32_t view_size;
+	uint64_t cursor_seq, cursor;     /* where the record after the last frame lies, so that nobody has to walk */
 };
 
 /* Makes the memory. 0 or a negative errno. Every process that uses the ring then calls ring_open. */
 int ring_create(struct ring *ring, uint32_t size);
-/* Maps the view. What a relay that died had begun is settled first; restarted says that there was one. */
-int ring_open(struct ring *ring, int source_of_intent_pending);
+/* Maps the view, and settles what a relay that died in the middle of a read had begun. 0 or a negative errno. */
+int ring_open(struct ring *ring);
 /* Another size; fewer bytes than the records held take: those are dropped, and counted. 0 or a negative errno. */
 int ring_resize(struct ring *ring, uint32_t size);
 
 const struct ring_state *ring_state(const struct ring *ring);
-bool ring_unsent(const struct ring *ring, uint64_t sent);        /* there is something for the wire */
+bool ring_unsent(const struct ring *ring, uint64_t sent);        /* there is something for the wire after `sent` */
 
 /*
  * Room for a record of up to `bytes` of data: where the data goes. With WIRE_FULL_DROP the oldest records make room;
  * with WIRE_FULL_BLOCK NULL when there is none.
  */
 uint8_t *ring_reserve(struct ring *ring, uint32_t bytes);
+bool ring_blocks(const struct ring *ring, uint32_t bytes);       /* ring_reserve would say NULL */
 /* Makes what was written there the next record. record->data is not looked at. */
 void ring_commit(struct ring *ring, const struct wire_record *record);
-/* Both, for data that lies elsewhere; false when it blocks. */
-bool ring_append(struct ring *ring, const struct wire_record *record);
-/* The same for a kernel message, with the number of the next one to read, in one step. */
-bool ring_append_kernel(struct ring *ring, const struct wire_record *record, uint64_t kernel_seq);
+/*
+ * Both, for data that lies elsewhere; false when it blocks. A mark other than 0 is kept as the stream's, in the same step:
+ * a relay that starts anew reads on from there, neither twice nor with a hole.
+ */
+bool ring_append(struct ring *ring, const struct wire_record *record, uint64_t mark);
 
-/* Around a read of exactly `bytes` bytes into ring_reserve's room: announce before, commit after. */
+/*
+ * Before a read of exactly record->length bytes into ring_reserve's room; ring_commit comes after it. If the relay is
+ * killed in between, the next one finds out whether the bytes were read: if so, the end of the room no longer holds what
+ * was put there. It can be wrong if a program wrote just that: one chance in 2^64, in 2^8 for a single binary byte.
+ */
 void ring_announce(struct ring *ring, const struct wire_record *record);
 
 /*

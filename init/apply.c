@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "apply.h"
+#include "event.h"
+#include "mount.h"
+#include "power.h"
+#include "tree.h"
+
+struct apply {
+	struct boot *boot;
+	int root;                /* of the guest's tree */
+	int workload;            /* the file that the workload's records go to, -1 before the first */
+	mode_t credentials_mode; /* of their directory */
+};
+
+typedef int apply_record(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame);
+
+static int hostname(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
+{
+	(void)a, (void)frame;
+	return sethostname(record->text.s, record->text.len) < 0 ? -errno : 0;
+}
+
+/* Dots of the name are slashes of the path, as sysctl(8) has it. */
+static int sysctl(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
+{
+	char path[sizeof "/proc/sys/" + WIRE_NAME_MAX] = "/proc/sys/";
+	char *name = path + strlen(path);
+	int fd, error = 0;
+
+	(void)a, (void)frame;
+	if (!wire_text_copy(name, WIRE_NAME_MAX + 1, record->sysctl.name))
+		return -ENAMETOOLONG;
+	for (; *name; name++) {
+		if (name[0] == '.' && name[1] == '.')
+			return -EINVAL;
+		if (*name == '.')
+			*name = '/';
+	}
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, record->sysctl.value.s, record->sysctl.value.len) < 0)
+		error = -errno;
+	close(fd);
+	return error;
+}
+
+static int mounts(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
+{
+	(void)a, (void)frame;
+	return mount_configured(&record->mount);
+}
+
+static int log_policy(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
+{
+	struct ring_orders *orders = &a->boot->ring.shared->orders;
+
+	(void)frame;
+	orders->size = record->log.ring;
+	orders->full = record->log.full;
+	event_poke();
+	return 0;
+}
+
+static int power(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
+{
+	(void)frame;
+	if (record->power != WIRE_POWER_DETECT)
+		a->boot->options.power = record->power;
+	return 0;
+}
+
+/* The workload is started by another process, after BusyBox: it reads the same records with the same decoder. */
+static int workload(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
+{
+	size_t size = WIRE_HEADER + (size_t)frame->length;
+	ssize_t n;
+
+	(void)record;
+	if (a->workload < 0)
+		a->workload = open(APPLY_WORKLOAD, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (a->workload < 0)
+		return -errno;
+	n = write(a->workload, frame->payload - WIRE_HEADER, size);
+	return n < 0 ? -errno : (size_t)n < size ? -ENOSPC : 0;
+}
+
+static int dir(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
+{
+	(void)frame;
+	return tree_place_dir(a->root, record->node.path, &record->node);
+}
+
+static int file(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
+{
+	(void)frame;
+	return tree_move(a->boot->plan.stage, a->root, record->node.path, &record->node, record->type == WIRE_SYMLINK);
+}
+
+static int credential(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
+{
+	const struct wire_node *node = &record->node;
+	char name[WIRE_NAME_MAX + 1];
+
+	(void)frame;
+	wire_text_copy(name, sizeof name, node->path);
+	if (fchownat(a->boot->plan.secrets, name, node->uid, node->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchmodat(a->boot->plan.secrets, name, node->mode, 0) < 0)
+		return -errno;
+	/* A credential that is not root's alone can be reached by its owner, and its name still not be listed. */
+	if (node->uid != 0 || (node->mode & 077))
+		a->credentials_mode = 0711;
+	a->boot->credentials = true;
+	return 0;
+}
+
+static int not_yet(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
+{
+	(void)a, (void)frame;
+	return record->type == WIRE_HANDOFF && record->handoff.mode == WIRE_HANDOFF_BUSYBOX ? 0 : -ENOSYS;
+}
+
+/* In the order of the stages: everything of one stage is applied before the next begins. */
+static const struct {
+	uint16_t type;
+	uint8_t stage;
+	apply_record *apply;
+} table[] = {
+	{ WIRE_HOSTNAME, 0, hostname },
+	{ WIRE_SYSCTL, 0, sysctl },
+	{ WIRE_MOUNT, 0, mounts },
+	{ WIRE_LOG, 0, log_policy },
+	{ WIRE_POWER, 0, power },
+	{ WIRE_HANDOFF, 0, not_yet },
+	{ WIRE_DIR, 1, dir },
+	{ WIRE_FILE, 1, file },
+	{ WIRE_SYMLINK, 1, file },
+	{ WIRE_CREDENTIAL, 1, credential },
+	{ WIRE_ARG, 2, workload },
+	{ WIRE_ENV, 2, workload },
+	{ WIRE_CWD, 2, workload },
+	{ WIRE_USER, 2, workload },
+	{ WIRE_WORKLOAD, 2, workload },
+};
+#define STAGES 3
+
+/* The record as a person knows it. Names only: a value may be nobody's business. */
+static void describe(const struct wire_boot *record, int error, char *what, size_t size)
+{
+	struct wire_text name = { "", 0 };
+
+	if (record->type == WIRE_SYSCTL)
+		name = record->sysctl.name;
+	else if (record->type == WIRE_MOUNT)
+		name = record->mount.destination;
+	else if (record->type >= WIRE_DIR && record->type <= WIRE_CREDENTIAL)
+		name = record->node.path;
+	snprintf(what, size, "%s %.*s: %s", wire_type_name(record->type), (int)name.len, name.s, strerror(-error));
+}
+
+static int stage_apply(struct apply *a, uint8_t stage, char *what, size_t size)
+{
+	struct wire_boot record;
+	struct wire_frame frame;
+	size_t at = 0;
+
+	while (plan_next(&a->boot->plan, &at, &record, &frame)) {
+		for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+			int error;
+
+			if (table[i].type != record.type || table[i].stage != stage)
+				continue;
+			error = table[i].apply(a, &record, &frame);
+			if (error) {
+				describe(&record, error, what, size);
+				return error;
+			}
+		}
+	}
+	return 0;
+}
+
+static int credentials_publish(const struct apply *a)
+{
+	if (!a->boot->credentials)
+		return 0;
+	mkdir("/run/credentials", 0755);
+	mkdir(APPLY_CREDENTIALS, 0700);
+	if (fchmod(a->boot->plan.secrets, a->credentials_mode) < 0)
+		return -errno;
+	return mount_publish(PLAN_SECRETS, APPLY_CREDENTIALS);
+}
+
+int apply(struct boot *boot, char *what, size_t size)
+{
+	struct apply a = { .boot = boot, .workload = -1, .credentials_mode = 0700 };
+	int error = 0;
+
+	a.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for (uint8_t stage = 0; stage < STAGES && !error; stage++)
+		error = stage_apply(&a, stage, what, size);
+	if (!error) {
+		error = credentials_publish(&a);
+		if (error)
+			snprintf(what, size, "%s: %s", APPLY_CREDENTIALS, strerror(-error));
+	}
+	if (a.workload >= 0)
+		close(a.workload);
+	close(a.root);
+	return error;
+}

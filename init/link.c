@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../vsock/log.h"
+#include "clock.h"
+#include "link.h"
+
+#define MS 1000000ull
+#define GREETING_NS (1000 * MS)
+#define SILENCE_NS (15000 * MS)  /* unacknowledged records and no ACK: the connection is as good as cut */
+#define REST_NS (4 * MS)
+#define SMALL 1024               /* bytes of a frame below which it pays to wait for more */
+
+static uint8_t in_storage[WIRE_FRAME_MAX], out_storage[2 * WIRE_FRAME_MAX];
+
+void link_init(struct link *link, const struct address *host, uint32_t seed)
+{
+	*link = (struct link){ .host = *host, .state = LINK_PAUSED, .fd = -1, .until_ns = UINT64_MAX };
+	backoff_init(&link->backoff, seed);
+	frame_init(&link->in, in_storage, sizeof in_storage);
+	frame_init(&link->out, out_storage, sizeof out_storage);
+}
+
+void link_start(struct link *link)
+{
+	if (link->state == LINK_PAUSED)
+		link->until_ns = 0;
+}
+
+/* Every end of a connection, and of an attempt to get one, comes through here. */
+static void link_cut(struct link *link, bool slowly)
+{
+	if (link->fd >= 0)
+		close(link->fd);
+	link->fd = -1;
+	link->state = LINK_PAUSED;
+	link->until_ns = clock_boot_ns() + MS * (slowly ? backoff_slow(&link->backoff) : backoff_next(&link->backoff));
+	link->ended = 0;
+	frame_init(&link->in, in_storage, sizeof in_storage);
+	frame_init(&link->out, out_storage, sizeof out_storage);
+}
+
+static void link_dial(struct link *link)
+{
+	int fd = dial_start(&link->host, true);
+
+	if (fd < 0) {
+		link_cut(link, false);
+		return;
+	}
+	link->fd = fd;
+	link->state = LINK_DIALLING;
+	link->until_ns = clock_boot_ns() + DIAL_TIMEOUT_MS * MS;
+}
+
+static void link_greet(struct link *link, const struct ring *ring)
+{
+	struct wire_log hello = { .type = WIRE_LOG_HELLO, .hello = { .version = WIRE_VERSION,
+		.first = ring_state(ring)->tail_seq } };
+	struct wire_out out = frame_room(&link->out);
+	int fd = dial_finish(link->fd);
+
+	if (fd < 0) {
+		link->fd = -1;
+		link_cut(link, false);
+		return;
+	}
+	memcpy(hello.hello.token, ring->shared->orders.token, sizeof hello.hello.token);
+	wire_log_encode(&out, &hello);
+	frame_commit(&link->out, &out);
+	link->state = LINK_GREETING;
+	link->until_ns = clock_boot_ns() + GREETING_NS;
+	/* Most hosts are quick: the first frame goes with the hello's acknowledgement in the same turn. */
+	if (frame_flush(&link->out, link->fd) == FRAME_CUT)
+		link_cut(link, false);
+}
+
+static bool refused(struct link *link, const struct wire_frame *frame)
+{
+	struct wire_refuse refuse;
+
+	if (!wire_refuse_decode(frame, &refuse))
+		return false;
+	log_warn("the host refuses the log session: %s: %.*s", wire_refuse_name(refuse.code),
+		(int)refuse.text.len, refuse.text.s);
+	link_cut(link, true);
+	return true;
+}
+
+/* One frame from the host. false: it made no sense, or it was the last one. */
+static bool link_take(struct link *link, struct ring *ring, const struct wire_frame *frame)
+{
+	struct wire_log log;
+
+	if (frame->type == WIRE_REFUSE)
+		return !refused(link, frame);
+	if (wire_log_decode(frame, &log) != NULL)
+		return false;
+	if (log.type == WIRE_LOG_WELCOME && link->state == LINK_GREETING) {
+		if (log.welcome.version != WIRE_VERSION || !ring_resume(ring, log.welcome.next))
+			return false;
+		link->sent = log.welcome.next;
+		link->state = LINK_UP;
+		link->until_ns = clock_boot_ns() + SILENCE_NS;
+		backoff_reset(&link->backoff);
+		return true;
+	}
+	if (log.type == WIRE_ACK && link->state == LINK_UP) {
+		link->until_ns = clock_boot_ns() + SILENCE_NS;
+		return ring_ack(ring, log.ack, link->sent);
+	}
+	if (log.type == WIRE_END_ACK && link->state == LINK_UP && link->ended) {
+		link->end_acked = log.ack == ring_state(ring)->head_seq;
+		return ring_ack(ring, log.ack, link->sent);
+	}
+	return false;
+}
+
+static void link_hear(struct link *link, struct ring *ring)
+{
+	struct wire_frame frame;
+	int state = frame_fill(&link->in, link->fd), got;
+
+	while ((got = frame_next(&link->in, &frame)) > 0) {
+		if (!link_take(link, ring, &frame)) {
+			if (link->state != LINK_PAUSED)
+				link_cut(link, true);
+			return;
+		}
+		if (link->state == LINK_PAUSED)
+			return;
+	}
+	if (got == FRAME_MALFORMED || state == FRAME_CUT)
+		link_cut(link, got == FRAME_MALFORMED);
+}
+
+static uint64_t unsent_bytes(const struct link *link, const struct ring *ring)
+{
+	const struct ring_state *state = ring_state(ring);
+
+	/* Right after a resume the cursor is not known; then it is the whole ring, and more is never wrong. */
+	return state->head - (ring->cursor_seq == link->sent && ring->cursor > state->tail ? ring->cursor : state->tail);
+}
+
+static bool resting(const struct link *link, const struct ring *ring, uint64_t now)
+{
+	return now < link->rest_ns && unsent_bytes(link, ring) < SMALL;
+}
+
+/* Frames until the ring is empty or the socket is full. */
+static void link_speak(struct link *link, struct ring *ring, bool close)
+{
+	uint64_t now = clock_boot_ns();
+
+	while (frame_pending(&link->out) == 0 && ring_unsent(ring, link->sent) && (close || !resting(link, ring, now))) {
+		struct wire_out out = frame_room(&link->out);
+		uint64_t next = ring_frame(ring, link->sent, &out);
+
+		if (next == link->sent)
+			break;
+		if (frame_pending(&link->out) == 0 && out.len < SMALL)
+			link->rest_ns = now + REST_NS;
+		link->sent = next;
+		link->end_acked = false;
+		frame_commit(&link->out, &out);
+		if (frame_flush(&link->out, link->fd) == FRAME_CUT) {
+			link_cut(link, false);
+			return;
+		}
+	}
+	if (close && frame_pending(&link->out) == 0 && !ring_unsent(ring, link->sent) && link->ended != link->sent + 1) {
+		struct wire_out out = frame_room(&link->out);
+
+		ring_end(ring, &out);
+		frame_commit(&link->out, &out);
+		link->ended = link->sent + 1;
+		link->end_acked = false;
+		if (frame_flush(&link->out, link->fd) == FRAME_CUT)
+			link_cut(link, false);
+	}
+}
+
+void link_run(struct link *link, struct ring *ring, short revents, bool close)
+{
+	uint64_t now = clock_boot_ns();
+
+	if (link->state == LINK_PAUSED && now >= link->until_ns)
+		link_dial(link);
+	if (link->state == LINK_DIALLING && (revents & (POLLOUT | POLLERR | POLLHUP)))
+		link_greet(link, ring);
+	if (link->state >= LINK_GREETING && (revents & (POLLIN | POLLERR | POLLHUP)))
+		link_hear(link, ring);
+	if (link->state >= LINK_GREETING && frame_pending(&link->out) > 0 &&
+	    frame_flush(&link->out, link->fd) == FRAME_CUT)
+		link_cut(link, false);
+	if (link->state == LINK_UP)
+		link_speak(link, ring, close);
+	if (link->state == LINK_UP && ring_state(ring)->acked == link->sent)
+		link->until_ns = now + SILENCE_NS;       /* nothing is awaited */
+	if (link->state != LINK_PAUSED && now >= link->until_ns)
+		link_cut(link, false);
+}
+
+short link_events(const struct link *link, const struct ring *ring)
+{
+	(void)ring;
+	switch (link->state) {
+	case LINK_PAUSED:
+		return 0;
+	case LINK_DIALLING:
+		return POLLOUT;
+	default:
+		return (short)(POLLIN | (frame_pending(&link->out) > 0 ? POLLOUT : 0));
+	}
+}
+
+uint64_t link_timer(const struct link *link, const struct ring *ring)
+{
+	if (link->state == LINK_UP && ring_state(ring)->acked == link->sent && !ring_unsent(ring, link->sent))
+		return UINT64_MAX;
+	if (link->state == LINK_UP && ring_unsent(ring, link->sent) && frame_pending(&link->out) == 0 &&
+	    link->rest_ns < link->until_ns)
+		return link->rest_ns;
+	return link->until_ns;
+}
+
+uint64_t link_rest(const struct link *link)
+{
+	return link->state == LINK_UP ? link->rest_ns : 0;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hawser's init: PID 1 of a machine that has no network, from the kernel's start to the hand-off. docs/BOOT.md says
+ * what holds after each of these lines, and what happens when one of them cannot be kept.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../vsock/log.h"
+#include "apply.h"
+#include "boot.h"
+#include "clock.h"
+#include "early.h"
+#include "event.h"
+#include "fetch.h"
+#include "handoff.h"
+#include "modules.h"
+#include "policy.h"
+#include "relay.h"
+#include "tool.h"
+
+void boot_phase(enum phase phase)
+{
+	static const char *const names[] = {
+		[PHASE_START] = "start", [PHASE_EARLY] = "early", [PHASE_OPTIONS] = "options",
+		[PHASE_RELAY] = "relay", [PHASE_MODULES] = "modules", [PHASE_CID] = "cid",
+		[PHASE_HELLO] = "hello", [PHASE_COMMIT] = "commit", [PHASE_APPLY] = "apply",
+		[PHASE_HANDOFF] = "handoff",
+	};
+
+	event_send(WIRE_EVENT_PHASE, (int32_t)phase, names[phase]);
+}
+
+/* From here on two processes, which know no secret, carry the log; PID 1 writes to the ring no more. */
+static void relay_begin(struct boot *boot)
+{
+	struct address host = address_vsock(boot->options.host_cid, boot->options.port + WIRE_PORT_LOG);
+	int error;
+
+	if (boot->options.ring_kib << 10 != RING_DEFAULT)
+		boot->ring.shared->orders.size = boot->options.ring_kib << 10;
+	sources_open(&boot->sources);
+	boot->output = boot->sources.held[SOURCE_CONSOLE_PIPE];
+	error = relay_start(&boot->ring, &boot->sources, &host);
+	if (!error)
+		error = event_to_socket();
+	if (error) {
+		errno = -error;
+		log_error_errno("there is no relay: the log goes nowhere");
+	}
+}
+
+/* The whole configuration or none: false with the reason when there is none. */
+static bool configure(struct boot *boot, char *why, size_t size)
+{
+	if (fetch_run(&boot->fetch, &boot->plan, &boot->ring, &boot->options, boot->deadline_ns) < 0) {
+		snprintf(why, size, "%s", boot->fetch.why);
+		return false;
+	}
+	boot_phase(PHASE_COMMIT);
+	if (apply(boot, why, size) < 0) {
+		fetch_finish(&boot->fetch, why);
+		return false;
+	}
+	boot_phase(PHASE_APPLY);
+	fetch_finish(&boot->fetch, NULL);
+	plan_destroy(&boot->plan);
+	return true;
+}
+
+int main(int argc, char *argv[])
+{
+	struct boot boot;
+	char why[512];
+	int error;
+
+	if (getpid() != 1)
+		return tool_main(argc, argv);
+
+	early(&boot);
+	boot_phase(PHASE_EARLY);
+	early_options(&boot);
+	boot_phase(PHASE_OPTIONS);
+	relay_begin(&boot);
+	boot_phase(PHASE_RELAY);
+	modules_load();
+	boot_phase(PHASE_MODULES);
+	if (!configure(&boot, why, sizeof why))
+		policy_fail(&boot, why);
+	error = handoff(&boot);
+	snprintf(why, sizeof why, "%s: %s", HANDOFF_PROGRAM, strerror(-error));
+	policy_end(&boot, why);
+}

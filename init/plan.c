@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mount.h"
+#include "plan.h"
+#include "tree.h"
+
+int plan_create(struct plan *plan)
+{
+	*plan = (struct plan){ .stage = -1, .secrets = -1, .open = -1 };
+	plan->buf = mmap(NULL, WIRE_PLAN_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return plan->buf == MAP_FAILED ? -errno : 0;
+}
+
+/* --- what a record must not be ---------------------------------------------------------------------------------- */
+
+/* Two records of a type are the same thing if these texts are. */
+static struct wire_text key_of(const struct wire_boot *record)
+{
+	switch (record->type) {
+	case WIRE_ENV: {
+		const char *equals = memchr(record->text.s, '=', record->text.len);
+
+		return (struct wire_text){ record->text.s, (uint32_t)(equals - record->text.s) };
+	}
+	case WIRE_SYSCTL:
+		return record->sysctl.name;
+	default:         /* DIR, FILE, SYMLINK and CREDENTIAL: the file system finds them (EEXIST) */
+		return (struct wire_text){ NULL, 0 };
+	}
+}
+
+static bool seen(const struct plan *plan, const struct wire_boot *record)
+{
+	struct wire_text key = key_of(record), other;
+	struct wire_boot earlier;
+	struct wire_frame frame;
+	size_t at = 0;
+
+	if (!key.s)
+		return false;
+	while (plan_next(plan, &at, &earlier, &frame)) {
+		if (earlier.type != record->type)
+			continue;
+		other = key_of(&earlier);
+		if (other.len == key.len && memcmp(other.s, key.s, key.len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static uint32_t once_bit(uint16_t type)
+{
+	switch (type) {
+	case WIRE_HOSTNAME:
+	case WIRE_CWD:
+	case WIRE_USER:
+	case WIRE_WORKLOAD:
+	case WIRE_LOG:
+	case WIRE_POWER:
+	case WIRE_CONTROL:
+	case WIRE_HANDOFF:
+		return 1u << (type - WIRE_HOSTNAME);
+	default:
+		return 0;
+	}
+}
+
+static const char *record_check(struct plan *plan, const struct wire_boot *record)
+{
+	uint32_t once = once_bit(record->type);
+
+	if (plan->once & once)
+		return "comes twice";
+	plan->once |= once;
+	if (seen(plan, record))
+		return "comes twice for the same name";
+	if (record->type == WIRE_ARG || record->type == WIRE_ENV)
+		plan->args_len += record->text.len + 1;
+	if (plan->args_len > WIRE_ARGS_MAX)
+		return "makes arguments and environment longer than 128 KiB";
+	if (record->type == WIRE_CREDENTIAL)
+		plan->secrets_len += record->node.size;
+	if (plan->secrets_len > WIRE_CREDENTIAL_MAX)
+		return "makes the credentials larger than 1 MiB";
+	return NULL;
+}
+
+/* --- staging ---------------------------------------------------------------------------------------------------- */
+
+static const char *stage_open(struct plan *plan)
+{
+	if (plan->stage >= 0)
+		return NULL;
+	if (mkdir(PLAN_STAGE, 0700) < 0 && errno != EEXIST)
+		return PLAN_STAGE;
+	plan->stage = open(PLAN_STAGE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return plan->stage < 0 ? PLAN_STAGE : NULL;
+}
+
+static const char *secrets_open(struct plan *plan)
+{
+	int error;
+
+	if (plan->secrets >= 0)
+		return NULL;
+	mkdir(PLAN_SECRETS, 0700);
+	error = mount_secret(PLAN_SECRETS);
+	if (error) {
+		errno = -error;
+		return "a ramfs for the credentials";
+	}
+	plan->secrets = open(PLAN_SECRETS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return plan->secrets < 0 ? PLAN_SECRETS : NULL;
+}
+
+static const char *record_stage(struct plan *plan, const struct wire_boot *record)
+{
+	const struct wire_node *node = &record->node;
+	const char *wrong = record->type == WIRE_CREDENTIAL ? secrets_open(plan) : stage_open(plan);
+	int fd = 0;
+
+	if (wrong)
+		return wrong;
+	if (record->type == WIRE_DIR)
+		fd = tree_make_dir(plan->stage, node->path);
+	else if (record->type == WIRE_SYMLINK)
+		fd = tree_make_link(plan->stage, node->path, node->target);
+	else
+		fd = plan->open = tree_make_file(record->type == WIRE_FILE ? plan->stage : plan->secrets, node->path);
+	if (fd < 0) {
+		plan->open = -1;
+		errno = -fd;
+		return "cannot be staged";
+	}
+	plan->open_left = node->size;
+	return NULL;
+}
+
+static void open_finish(struct plan *plan)
+{
+	if (plan->open >= 0 && plan->open_left == 0) {
+		close(plan->open);
+		plan->open = -1;
+	}
+}
+
+static const char *data_take(struct plan *plan, struct wire_text data)
+{
+	if (plan->open < 0)
+		return "without a file or credential to belong to";
+	if (data.len > plan->open_left)
+		return "longer than what its file or credential lacks";
+	for (uint32_t done = 0; done < data.len;) {
+		ssize_t n = write(plan->open, data.s + done, data.len - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return "cannot be staged";
+		done += (uint32_t)n;
+	}
+	plan->open_left -= data.len;
+	return NULL;
+}
+
+static void frame_count(struct plan *plan, const struct wire_frame *frame)
+{
+	plan->count++;
+	/* The header lies right before its payload, as it came. */
+	plan->crc = wire_crc32(plan->crc, frame->payload - WIRE_HEADER, WIRE_HEADER + (size_t)frame->length);
+}
+
+const char *plan_take(struct plan *plan, const struct wire_frame *frame)
+{
+	struct wire_boot record;
+	const char *wrong = wire_boot_decode(frame, &record);
+
+	errno = 0;
+	if (wrong)
+		return wrong;
+	frame_count(plan, frame);
+	if (record.type == WIRE_DATA) {
+		wrong = data_take(plan, record.text);
+		open_finish(plan);
+		return wrong;
+	}
+	if (plan->open >= 0)
+		return "before the data of the file or credential before it is complete";
+	if (record.type < WIRE_HOSTNAME || record.type > WIRE_CREDENTIAL)
+		return "not a record of the configuration";
+	if (plan->len + WIRE_HEADER + frame->length > WIRE_PLAN_MAX)
+		return "makes the records longer than 4 MiB";
+	wrong = record_check(plan, &record);
+	if (wrong)
+		return wrong;
+	if (record.type >= WIRE_DIR) {
+		wrong = record_stage(plan, &record);
+		if (wrong)
+			return wrong;
+		open_finish(plan);
+	}
+	memcpy(plan->buf + plan->len, frame->payload - WIRE_HEADER, WIRE_HEADER + (size_t)frame->length);
+	plan->len += WIRE_HEADER + frame->length;
+	return NULL;
+}
+
+const char *plan_check(const struct plan *plan, uint32_t count, uint32_t crc)
+{
+	if (plan->open >= 0)
+		return "the last file or credential is not complete";
+	if (count != plan->count)
+		return "the number of records differs";
+	if (crc != plan->crc)
+		return "the checksum differs";
+	return NULL;
+}
+
+bool plan_next(const struct plan *plan, size_t *at, struct wire_boot *record, struct wire_frame *frame)
+{
+	int n = wire_split(plan->buf + *at, plan->len - *at, frame);
+
+	if (n <= 0)
+		return false;
+	*at += (size_t)n;
+	return wire_boot_decode(frame, record) == NULL;
+}
+
+/* --- the end ---------------------------------------------------------------------------------------------------- */
+
+static void stages_close(struct plan *plan)
+{
+	if (plan->open >= 0)
+		close(plan->open);
+	if (plan->stage >= 0)
+		close(plan->stage);
+	if (plan->secrets >= 0)
+		close(plan->secrets);
+	plan->open = plan->stage = plan->secrets = -1;
+}
+
+void plan_reset(struct plan *plan)
+{
+	uint8_t *buf = plan->buf;
+
+	if (plan->stage >= 0)
+		tree_remove(AT_FDCWD, PLAN_STAGE);
+	if (plan->secrets >= 0) {
+		tree_wipe(plan->secrets);
+		mount_detach(PLAN_SECRETS);
+	}
+	stages_close(plan);
+	explicit_bzero(buf, plan->len);
+	*plan = (struct plan){ .buf = buf, .stage = -1, .secrets = -1, .open = -1 };
+}
+
+void plan_destroy(struct plan *plan)
+{
+	if (plan->stage >= 0)
+		tree_remove(AT_FDCWD, PLAN_STAGE);
+	stages_close(plan);
+	explicit_bzero(plan->buf, plan->len);
+	munmap(plan->buf, WIRE_PLAN_MAX);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* power: the end of the machine, and the only file that calls reboot(). */
+#ifndef INIT_POWER_H
+#define INIT_POWER_H
+
+#include <stdint.h>
+
+enum power_kind { POWER_OFF, POWER_REBOOT, POWER_HALT };
+
+/*
+ * Ends the machine. `how` (WIRE_POWER_*) says what powering off means here: a system call of that name, or a reset, on
+ * machines that have no power-off. Writes file systems back first. Returns only if the kernel refuses, and that is
+ * logged.
+ */
+void power_end(enum power_kind kind, uint8_t how);
+/* WIRE_POWER_OFF or WIRE_POWER_RESET, for WIRE_POWER_DETECT. */
+uint8_t power_detect(void);
+
+/* What was asked for, and how this machine is ended, from one process of /init to another. */
+void power_ask(enum power_kind kind);
+enum power_kind power_asked(void);       /* POWER_OFF when nobody asked */
+void power_how_set(uint8_t how);
+uint8_t power_how(void);
+
+#endif

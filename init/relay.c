@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../vsock/log.h"
+#include "clock.h"
+#include "event.h"
+#include "link.h"
+#include "relay.h"
+
+#define RESTART_PAUSE_MS 10      /* a relay that dies at once must not eat the machine */
+#define BLOCKED_PAUSE_NS 10000000ull     /* with a full ring that waits: when to look at the sources again */
+
+static volatile sig_atomic_t terminated;
+
+static void on_term(int signal)
+{
+	(void)signal;
+	terminated = 1;
+}
+
+struct relay {
+	struct ring *ring;
+	struct sources *sources;
+	struct link link;
+	bool closing;            /* somebody ends the machine: END once all is sent */
+	bool dry;                /* the last turn found nothing to read */
+	bool blocked;            /* the ring is full, and is to wait */
+	uint8_t token[WIRE_TOKEN];
+	bool have_token;
+};
+
+/* PID 1's orders: the ring's size, and the token, which starts the link. */
+static void orders_take(struct relay *relay)
+{
+	const struct ring_orders *orders = &relay->ring->shared->orders;
+
+	if (orders->size) {
+		int error = ring_resize(relay->ring, orders->size);
+
+		if (error) {
+			errno = -error;
+			log_warn_errno("the ring keeps its size of %u bytes", ring_state(relay->ring)->size);
+		}
+	}
+	if (orders->have_token && (!relay->have_token || memcmp(relay->token, orders->token, sizeof relay->token) != 0)) {
+		memcpy(relay->token, orders->token, sizeof relay->token);
+		relay->have_token = true;
+		link_start(&relay->link);
+	}
+}
+
+static void sources_run(struct relay *relay, const struct pollfd *polled)
+{
+	struct source_orders orders = { false, false };
+	size_t total = 0;
+
+	relay->blocked = false;
+	for (int id = 0; id < SOURCES; id++)
+		if (polled[id].fd >= 0 && polled[id].revents)
+			total += source_read(relay->sources, (enum source_id)id, relay->ring, &orders, &relay->blocked);
+	relay->dry = total == 0 && !relay->blocked;
+	if (orders.poke)
+		orders_take(relay);
+	if (orders.close)
+		relay->closing = true;
+}
+
+/* Waits for something to do. Signals arrive here and nowhere else. */
+static void relay_wait(struct relay *relay, struct pollfd *polled, bool listen)
+{
+	struct link *link = &relay->link;
+	uint64_t now = clock_boot_ns(), until = link_timer(link, relay->ring);
+	struct timespec timeout;
+	sigset_t none;
+
+	if (!listen && link_rest(link) < until)
+		until = link_rest(link);
+	if (relay->blocked && now + BLOCKED_PAUSE_NS < until)
+		until = now + BLOCKED_PAUSE_NS;
+	until = until > now ? until - now : 0;
+	timeout = (struct timespec){ .tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u) };
+	for (int id = 0; id < SOURCES; id++)
+		polled[id] = (struct pollfd){ .fd = listen ? relay->sources->fd[id] : -1, .events = POLLIN };
+	polled[SOURCES] = (struct pollfd){ .fd = link->fd, .events = link_events(link, relay->ring) };
+	sigemptyset(&none);
+	if (ppoll(polled, SOURCES + 1, until == UINT64_MAX ? NULL : &timeout, &none) <= 0)
+		for (int id = 0; id <= SOURCES; id++)
+			polled[id].revents = 0;
+}
+
+static _Noreturn void relay_main(struct ring *ring, struct sources *sources, const struct address *host)
+{
+	struct relay relay = { .ring = ring, .sources = sources, .dry = true };
+	struct pollfd polled[SOURCES + 1];
+
+	prctl(PR_SET_NAME, "hawser-relay");
+	sigaction(SIGTERM, &(struct sigaction){ .sa_handler = on_term }, NULL);
+	if (ring_open(ring) < 0)
+		_exit(1);        /* no memory to map it; the keeper tries again */
+	event_to_ring(ring);
+	sources_reopen(sources);
+	link_init(&relay.link, host, (uint32_t)clock_boot_ns() ^ (uint32_t)getpid());
+	if (ring->shared->starts++ > 0)
+		event_send(WIRE_EVENT_RELAY, (int32_t)ring->shared->starts - 1, NULL);
+	orders_take(&relay);
+
+	for (;;) {
+		/* After a small frame there is a short rest, in which small writes come together in the pipes. */
+		bool listen = !relay.blocked && (relay.closing || clock_boot_ns() >= link_rest(&relay.link));
+
+		relay_wait(&relay, polled, listen);
+		relay.closing |= terminated;
+		if (listen)
+			sources_run(&relay, polled);
+		else
+			relay.blocked = false;
+		link_run(&relay.link, ring, polled[SOURCES].revents, relay.closing && relay.dry);
+		if (relay.link.end_acked && relay.dry)
+			source_answer_closers(sources);
+	}
+}
+
+static void pid_write(void)
+{
+	char text[16];
+	int n = snprintf(text, sizeof text, "%d", (int)getpid());
+	int fd = open(RELAY_KEEPER_PID, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0 || write(fd, text, (size_t)n) != n)
+		log_warn_errno("%s", RELAY_KEEPER_PID);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void oom_never(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	/* Fails only without /proc; then it is killed like any other. */
+	if (fd < 0)
+		return;
+	if (write(fd, "-1000", 5) != 5)
+		log_warn_errno("/proc/self/oom_score_adj");
+	close(fd);
+}
+
+static _Noreturn void keeper_main(struct ring *ring, struct sources *sources, const struct address *host)
+{
+	setsid();
+	prctl(PR_SET_NAME, "hawser-keeper");
+	oom_never();
+	pid_write();
+	for (;;) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			relay_main(ring, sources, host);
+		while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		clock_sleep_ms(RESTART_PAUSE_MS);
+	}
+}
+
+int relay_start(struct ring *ring, struct sources *sources, const struct address *host)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		event_stop();
+		keeper_main(ring, sources, host);
+	}
+	for (int id = 0; id < SOURCES; id++) {
+		if (sources->fd[id] >= 0)
+			close(sources->fd[id]);
+		sources->fd[id] = -1;
+	}
+	return 0;
+}

@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "ring.h"
+
+#define NO_INTENT UINT64_MAX
+/* Bytes that no UTF-8 text contains, for reads too short to hold a random sentinel. */
+#define SHORT_SENTINEL 0xc1c1c1c1c1c1c1c1u
+
+/* The two states: begin() copies the current one to change it, publish() makes the copy current in one store. */
+static struct ring_state *begin(struct ring *ring)
+{
+	struct ring_shared *shared = ring->shared;
+	uint32_t current = atomic_load_explicit(&shared->current, memory_order_relaxed);
+
+	shared->state[!current] = shared->state[current];
+	return &shared->state[!current];
+}
+
+static void publish(struct ring *ring)
+{
+	struct ring_shared *shared = ring->shared;
+	uint32_t current = atomic_load_explicit(&shared->current, memory_order_relaxed);
+
+	atomic_store_explicit(&shared->current, !current, memory_order_release);
+}
+
+const struct ring_state *ring_state(const struct ring *ring)
+{
+	return &ring->shared->state[atomic_load_explicit(&ring->shared->current, memory_order_acquire)];
+}
+
+static uint8_t *at(const struct ring *ring, uint64_t offset)
+{
+	return ring->view + offset % ring->view_size;
+}
+
+/* The header of the record at an offset: its whole size in the ring is WIRE_RECORD_HEADER + length. */
+static struct wire_record record_at(const struct ring *ring, uint64_t offset)
+{
+	struct wire_record record;
+	struct wire_in in = { .p = at(ring, offset), .end = at(ring, offset) + WIRE_RECORD_HEADER };
+
+	record.length = wire_get_u32(&in);
+	record.kind = wire_get_u8(&in);
+	record.stream = wire_get_u8(&in);
+	record.pri = wire_get_u16(&in);
+	record.ns = wire_get_u64(&in);
+	record.data = in.p;
+	return record;
+}
+
+static uint64_t now_boot_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* --- making and mapping ----------------------------------------------------------------------------------------- */
+
+int ring_create(struct ring *ring, uint32_t size)
+{
+	struct ring_shared *shared;
+	struct ring_state *state;
+
+	shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		return -errno;
+	/* NORESERVE: most of it is never touched. */
+	ring->object = mmap(NULL, 2 * (size_t)WIRE_RING_MAX, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (ring->object == MAP_FAILED) {
+		munmap(shared, sizeof *shared);
+		return -errno;
+	}
+	ring->shared = shared;
+	ring->view = NULL;
+	ring->view_size = 0;
+	ring->cursor_seq = ring->cursor = 0;
+	state = &shared->state[0];
+	state->size = size;
+	shared->intent.at = NO_INTENT;
+	return 0;
+}
+
+static void view_close(struct ring *ring)
+{
+	if (ring->view)
+		munmap(ring->view, 2 * (size_t)ring->view_size);
+	ring->view = NULL;
+}
+
+/* Two mappings of one half's first `size` bytes, side by side. An old size of 0 makes mremap map shared pages again. */
+static int view_open(struct ring *ring, uint32_t half, uint32_t size)
+{
+	uint8_t *from = ring->object + (size_t)half * WIRE_RING_MAX;
+	uint8_t *view = mmap(NULL, 2 * (size_t)size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (view == MAP_FAILED)
+		return -errno;
+	for (int i = 0; i < 2; i++) {
+		if (mremap(from, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, view + (size_t)i * size) == MAP_FAILED) {
+			int error = errno;
+
+			munmap(view, 2 * (size_t)size);
+			return -error;
+		}
+	}
+	ring->view = view;
+	ring->view_size = size;
+	return 0;
+}
+
+static void settle_intent(struct ring *ring)
+{
+	struct ring_shared *shared = ring->shared;
+	struct ring_intent *intent = &shared->intent;
+	const struct ring_state *state = ring_state(ring);
+	size_t n = intent->bytes < 8 ? intent->bytes : 8;
+
+	if (intent->at == state->head) {
+		const uint8_t *end = at(ring, state->head) + WIRE_RECORD_HEADER + intent->bytes;
+
+		if (memcmp(end - n, &intent->sentinel, n) != 0)
+			ring_commit(ring, &(struct wire_record){ .kind = (uint8_t)intent->kind,
+				.stream = (uint8_t)intent->stream, .pri = (uint16_t)intent->pri,
+				.ns = now_boot_ns(), .length = intent->bytes });
+	}
+	intent->at = NO_INTENT;
+}
+
+int ring_open(struct ring *ring)
+{
+	const struct ring_state *state = ring_state(ring);
+	int error;
+
+	view_close(ring);
+	error = view_open(ring, state->half, state->size);
+	if (error == 0)
+		settle_intent(ring);
+	return error;
+}
+
+int ring_resize(struct ring *ring, uint32_t size)
+{
+	const struct ring_state *old = ring_state(ring);
+	struct ring bigger = *ring;
+	struct ring_state *state;
+	int error;
+
+	if (size == old->size)
+		return 0;
+	while (old->head - old->tail > size) {
+		if (!ring_reserve(ring, (uint32_t)(old->size - size)))
+			return -ENOSPC;
+		old = ring_state(ring);
+	}
+	error = view_open(&bigger, !old->half, size);
+	if (error)
+		return error;
+	memcpy(at(&bigger, old->tail), at(ring, old->tail), old->head - old->tail);
+	state = begin(ring);
+	state->size = size;
+	state->half = !old->half;
+	publish(ring);
+	/* The old half's pages go back to the system; that it fails is harmless. */
+	madvise(ring->object + (size_t)!state->half * WIRE_RING_MAX, WIRE_RING_MAX, MADV_REMOVE);
+	view_close(ring);
+	*ring = bigger;
+	return 0;
+}
+
+/* --- records in ------------------------------------------------------------------------------------------------- */
+
+static void count(struct ring_count *c, uint64_t records, uint64_t bytes)
+{
+	c->records += records;
+	c->bytes += bytes;
+}
+
+static uint64_t flight_end(const struct ring *ring)
+{
+	const struct ring_shared *shared = ring->shared;
+	uint64_t head = atomic_load_explicit(&shared->flight_head, memory_order_relaxed);
+
+	if (head == ring_state(ring)->flight_tail)
+		return 0;
+	return shared->flight[(head - 1) % RING_FLIGHT].seq + 1;
+}
+
+/* Takes the oldest records out until `bytes` are free. What is in flight is counted when the host has spoken. */
+static void drop(struct ring *ring, uint64_t bytes)
+{
+	struct ring_state *state = begin(ring);
+	uint64_t in_flight_to = flight_end(ring);
+
+	while (state->tail < state->head && state->head - state->tail + bytes > state->size) {
+		struct wire_record record = record_at(ring, state->tail);
+
+		if (state->tail_seq >= in_flight_to)
+			count(&state->lost[record.stream], 1, record.length);
+		state->tail += WIRE_RECORD_HEADER + record.length;
+		state->tail_seq++;
+	}
+	publish(ring);
+}
+
+static bool fits(const struct ring_state *state, uint32_t bytes)
+{
+	return state->head - state->tail + WIRE_RECORD_HEADER + bytes <= state->size;
+}
+
+bool ring_blocks(const struct ring *ring, uint32_t bytes)
+{
+	return ring->shared->orders.full == WIRE_FULL_BLOCK && !fits(ring_state(ring), bytes);
+}
+
+uint8_t *ring_reserve(struct ring *ring, uint32_t bytes)
+{
+	if (ring_blocks(ring, bytes))
+		return NULL;
+	if (!fits(ring_state(ring), bytes))
+		drop(ring, (uint64_t)WIRE_RECORD_HEADER + bytes);
+	return at(ring, ring_state(ring)->head) + WIRE_RECORD_HEADER;
+}
+
+static void commit(struct ring *ring, const struct wire_record *record, uint64_t mark)
+{
+	struct ring_state *state = begin(ring);
+
+	wire_record_header(at(ring, state->head), record);
+	state->head += WIRE_RECORD_HEADER + record->length;
+	state->head_seq++;
+	count(&state->made[record->stream], 1, record->length);
+	if (mark)
+		state->mark[record->stream] = mark;
+	publish(ring);
+}
+
+void ring_commit(struct ring *ring, const struct wire_record *record)
+{
+	commit(ring, record, 0);
+}
+
+bool ring_append(struct ring *ring, const struct wire_record *record, uint64_t mark)
+{
+	uint8_t *room = ring_reserve(ring, record->length);
+
+	if (!room)
+		return false;
+	memcpy(room, record->data, record->length);
+	commit(ring, record, mark);
+	return true;
+}
+
+void ring_announce(struct ring *ring, const struct wire_record *record)
+{
+	const struct ring_state *state = ring_state(ring);
+	struct ring_intent *intent = &ring->shared->intent;
+	size_t n = record->length < 8 ? record->length : 8;
+	uint8_t *end = at(ring, state->head) + WIRE_RECORD_HEADER + record->length;
+
+	intent->at = NO_INTENT;
+	atomic_signal_fence(memory_order_seq_cst);
+	intent->bytes = record->length;
+	intent->stream = record->stream;
+	intent->kind = record->kind;
+	intent->pri = record->pri;
+	intent->sentinel = n < 8 ? SHORT_SENTINEL :
+		(intent->sentinel ^ record->ns ^ state->head) * 0x9e3779b97f4a7c15u + 0x7f4a7c15u;
+	memcpy(end - n, &intent->sentinel, n);
+	atomic_signal_fence(memory_order_seq_cst);
+	intent->at = state->head;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* --- frames out ------------------------------------------------------------------------------------------------- */
+
+bool ring_unsent(const struct ring *ring, uint64_t sent)
+{
+	const struct ring_state *state = ring_state(ring);
+
+	return sent < state->head_seq;
+}
+
+static size_t flight_room(const struct ring *ring)
+{
+	return RING_FLIGHT - (size_t)(atomic_load_explicit(&ring->shared->flight_head, memory_order_relaxed) -
+		ring_state(ring)->flight_tail);
+}
+
+/* Before the frame is sent, never after: what was sent and is not in the queue would be counted wrongly. */
+static void flight_push(struct ring *ring, uint64_t seq, const struct wire_record *record)
+{
+	struct ring_shared *shared = ring->shared;
+	uint64_t head = atomic_load_explicit(&shared->flight_head, memory_order_relaxed);
+
+	shared->flight[head % RING_FLIGHT] =
+		(struct ring_flight){ .seq = seq, .bytes = record->length, .stream = record->stream };
+	atomic_store_explicit(&shared->flight_head, head + 1, memory_order_release);
+}
+
+static uint64_t lost_frame(struct ring *ring, uint64_t sent, struct wire_out *out)
+{
+	struct ring_state *state;
+	struct wire_log log = { .type = WIRE_LOST };
+
+	if (ring_state(ring)->lost_to)
+		return sent;     /* one at a time: what is lost now must not join what is being acknowledged */
+	state = begin(ring);
+	log.lost.from = sent;
+	log.lost.to = state->tail_seq;
+	for (uint8_t stream = 1; stream < WIRE_STREAMS; stream++) {
+		struct ring_count *lost = &state->lost[stream];
+
+		if (lost->records)
+			log.lost.lost[log.lost.n++] = (struct wire_lost){ .stream = stream, .reason = WIRE_LOSS_FULL,
+				.records = (uint32_t)lost->records, .bytes = lost->bytes };
+		state->lost_sent[stream] = *lost;
+		*lost = (struct ring_count){ 0 };
+	}
+	state->lost_to = state->tail_seq;
+	if (!wire_log_encode(out, &log))
+		return sent;
+	publish(ring);
+	return log.lost.to;
+}
+
+/* Where the record with a number lies: from the tail on, unless the last frame ended just there. */
+static uint64_t offset_of(const struct ring *ring, uint64_t seq)
+{
+	const struct ring_state *state = ring_state(ring);
+	uint64_t offset = state->tail;
+
+	if (seq == ring->cursor_seq && ring->cursor >= state->tail)
+		return ring->cursor;
+	for (uint64_t s = state->tail_seq; s < seq; s++)
+		offset += WIRE_RECORD_HEADER + record_at(ring, offset).length;
+	return offset;
+}
+
+uint64_t ring_frame(struct ring *ring, uint64_t sent, struct wire_out *out)
+{
+	const struct ring_state *state = ring_state(ring);
+	size_t room = out->size - out->len, flights = flight_room(ring);
+	uint64_t offset, start, seq = sent;
+
+	if (sent < state->tail_seq)
+		return lost_frame(ring, sent, out);
+	if (room < WIRE_FRAME_MAX)
+		return sent;
+	start = offset = offset_of(ring, sent);
+	while (offset < state->head && flights > 0) {
+		struct wire_record record = record_at(ring, offset);
+
+		if (offset - start + WIRE_RECORD_HEADER + record.length > WIRE_PAYLOAD_MAX - 8)
+			break;
+		flight_push(ring, seq++, &record);
+		flights--;
+		offset += WIRE_RECORD_HEADER + record.length;
+	}
+	if (seq == sent)
+		return sent;
+	wire_begin(out, WIRE_RECORDS);
+	wire_put_u64(out, sent);
+	wire_put_bytes(out, at(ring, start), offset - start);
+	wire_end(out);
+	ring->cursor_seq = seq;
+	ring->cursor = offset;
+	return seq;
+}
+
+/* --- the host's word -------------------------------------------------------------------------------------------- */
+
+/* Frees the records below next, which the host has, and forgets a LOST that it has. */
+static void free_below(struct ring *ring, struct ring_state *state, uint64_t next)
+{
+	const struct ring_shared *shared = ring->shared;
+	uint64_t flight_head = atomic_load_explicit(&shared->flight_head, memory_order_relaxed);
+
+	while (state->tail_seq < next && state->tail < state->head) {
+		state->tail += WIRE_RECORD_HEADER + record_at(ring, state->tail).length;
+		state->tail_seq++;
+	}
+	while (state->flight_tail < flight_head && shared->flight[state->flight_tail % RING_FLIGHT].seq < next)
+		state->flight_tail++;
+	state->acked = next;
+	if (state->lost_to && next >= state->lost_to) {
+		state->lost_to = 0;
+		memset(state->lost_sent, 0, sizeof state->lost_sent);
+	}
+}
+
+/* What is still in flight did not arrive: what of it was dropped meanwhile is lost, the rest will be sent again. */
+static void land_flight(struct ring *ring, struct ring_state *state)
+{
+	const struct ring_shared *shared = ring->shared;
+	uint64_t flight_head = atomic_load_explicit(&shared->flight_head, memory_order_relaxed);
+
+	for (; state->flight_tail < flight_head; state->flight_tail++) {
+		const struct ring_flight *flight = &shared->flight[state->flight_tail % RING_FLIGHT];
+
+		if (flight->seq < state->tail_seq)
+			count(&state->lost[flight->stream], 1, flight->bytes);
+	}
+	for (uint8_t stream = 1; stream < WIRE_STREAMS; stream++) {
+		count(&state->lost[stream], state->lost_sent[stream].records, state->lost_sent[stream].bytes);
+		state->lost_sent[stream] = (struct ring_count){ 0 };
+	}
+	state->lost_to = 0;
+}
+
+bool ring_ack(struct ring *ring, uint64_t next, uint64_t sent)
+{
+	if (next < ring_state(ring)->acked || next > sent)
+		return false;
+	free_below(ring, begin(ring), next);
+	publish(ring);
+	return true;
+}
+
+bool ring_resume(struct ring *ring, uint64_t next)
+{
+	struct ring_state *state;
+
+	if (next < ring_state(ring)->acked || next > ring_state(ring)->head_seq)
+		return false;
+	state = begin(ring);
+	free_below(ring, state, next);
+	land_flight(ring, state);
+	publish(ring);
+	return true;
+}
+
+bool ring_end(const struct ring *ring, struct wire_out *out)
+{
+	const struct ring_state *state = ring_state(ring);
+	struct wire_log log = { .type = WIRE_END, .end.next = state->head_seq };
+
+	for (uint8_t stream = 1; stream < WIRE_STREAMS; stream++)
+		if (state->made[stream].records)
+			log.end.totals[log.end.n++] = (struct wire_total){ .stream = stream,
+				.records = state->made[stream].records, .bytes = state->made[stream].bytes };
+	return wire_log_encode(out, &log);
+}

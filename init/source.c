@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "../vsock/log.h"
+#include "clock.h"
+#include "event.h"
+#include "kmsg.h"
+#include "source.h"
+
+#define SYSLOG_PATH "/dev/log"
+#define CHUNKS_A_ROUND 5         /* more than a pipe's 64 KiB: what was in it is out before the next source is read */
+#define MESSAGES_A_ROUND 256
+#define CLOSERS_MAX 4
+
+static const uint8_t streams[SOURCES] = {
+	[SOURCE_KERNEL] = WIRE_STREAM_KERNEL,
+	[SOURCE_CONSOLE_PIPE] = WIRE_STREAM_CONSOLE,
+	[SOURCE_CONSOLE_PTY] = WIRE_STREAM_CONSOLE,
+	[SOURCE_SYSLOG] = WIRE_STREAM_SYSLOG,
+	[SOURCE_STDOUT] = WIRE_STREAM_STDOUT,
+	[SOURCE_STDERR] = WIRE_STREAM_STDERR,
+	[SOURCE_EVENT] = WIRE_STREAM_INIT,
+};
+
+static struct sockaddr_un closers[CLOSERS_MAX];
+static socklen_t closer_lens[CLOSERS_MAX];
+static unsigned n_closers;
+
+/* --- opening ---------------------------------------------------------------------------------------------------- */
+
+static void kernel_open(struct sources *s)
+{
+	s->fd[SOURCE_KERNEL] = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (s->fd[SOURCE_KERNEL] < 0)
+		log_warn_errno("/dev/kmsg: the kernel's log cannot be read");
+}
+
+static void console_pipe_open(struct sources *s)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0) {
+		log_warn_errno("no pipe for the console");
+		return;
+	}
+	/* Only our own end's description: O_NONBLOCK on the other would surprise every program that writes to it. */
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	s->fd[SOURCE_CONSOLE_PIPE] = ends[0];
+	s->held[SOURCE_CONSOLE_PIPE] = ends[1];
+}
+
+/* A pseudo-terminal and not a pipe, since programs that open /dev/console expect a terminal; raw, to keep every byte. */
+static void console_pty_open(struct sources *s)
+{
+	int unlock = 0, user, master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	struct termios termios;
+
+	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
+	    (user = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) {
+		log_warn_errno("no pseudo-terminal: what is written to /dev/console goes to the kernel's console only");
+		if (master >= 0)
+			close(master);
+		return;
+	}
+	if (tcgetattr(user, &termios) == 0) {
+		cfmakeraw(&termios);
+		tcsetattr(user, TCSANOW, &termios);
+	}
+	s->fd[SOURCE_CONSOLE_PTY] = master;
+	s->held[SOURCE_CONSOLE_PTY] = user;
+}
+
+static void fifo_open(struct sources *s, enum source_id id, const char *path)
+{
+	if (mkfifo(path, 0600) < 0 && errno != EEXIST) {
+		log_warn_errno("%s", path);
+		return;
+	}
+	/* Read and write: there is always a writer, so it never ends; and always a reader, so nobody gets SIGPIPE. */
+	s->fd[id] = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (s->fd[id] < 0)
+		log_warn_errno("%s", path);
+}
+
+static void syslog_open(struct sources *s)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = SYSLOG_PATH };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && chmod(SYSLOG_PATH, 0666) == 0) {
+		s->fd[SOURCE_SYSLOG] = fd;
+		return;
+	}
+	log_warn_errno("%s", SYSLOG_PATH);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void event_open(struct sources *s)
+{
+	int fd = event_listen();
+
+	if (fd < 0) {
+		errno = -fd;
+		log_warn_errno("%s", EVENT_SOCKET);
+		return;
+	}
+	s->fd[SOURCE_EVENT] = fd;
+}
+
+void sources_open(struct sources *s)
+{
+	for (int i = 0; i < SOURCES; i++)
+		s->fd[i] = s->held[i] = -1;
+	kernel_open(s);
+	console_pipe_open(s);
+	console_pty_open(s);
+	syslog_open(s);
+	fifo_open(s, SOURCE_STDOUT, SOURCE_STDOUT_PATH);
+	fifo_open(s, SOURCE_STDERR, SOURCE_STDERR_PATH);
+	event_open(s);
+}
+
+void sources_reopen(struct sources *s)
+{
+	if (s->fd[SOURCE_KERNEL] >= 0)
+		close(s->fd[SOURCE_KERNEL]);
+	kernel_open(s);
+	n_closers = 0;
+}
+
+/* --- kernel ----------------------------------------------------------------------------------------------------- */
+
+static bool gap_append(struct ring *ring, uint8_t stream, uint8_t reason, uint64_t records, uint64_t bytes,
+	uint64_t mark)
+{
+	uint8_t data[24];
+	struct wire_gap gap = { .reason = reason, .records = records, .bytes = bytes };
+	struct wire_record record = { .kind = WIRE_KIND_GAP, .stream = stream, .pri = WIRE_PRI_NONE,
+		.ns = clock_boot_ns(), .data = data };
+
+	record.length = (uint32_t)wire_gap_encode(data, sizeof data, &gap);
+	return ring_append(ring, &record, mark);
+}
+
+/* The record's data is the kernel's own number and the text. The mark is the number to go on with after a restart. */
+static size_t kernel_append(struct ring *ring, const struct kmsg *kmsg, bool *blocked)
+{
+	static uint8_t data[8 + KMSG_MAX];
+	uint64_t expected = ring_state(ring)->mark[WIRE_STREAM_KERNEL];
+	struct wire_record record = { .kind = WIRE_KIND_MESSAGE, .stream = WIRE_STREAM_KERNEL, .pri = kmsg->pri,
+		.ns = kmsg->us * 1000, .length = (uint32_t)(8 + kmsg->len), .data = data };
+
+	if (kmsg->seq < expected)
+		return 0;        /* read by the relay before this one */
+	if (kmsg->seq > expected &&
+	    !gap_append(ring, WIRE_STREAM_KERNEL, WIRE_LOSS_OVERRUN, kmsg->seq - expected, 0, kmsg->seq)) {
+		*blocked = true;
+		return 0;
+	}
+	if (kmsg->fragment)
+		record.kind |= WIRE_KIND_FRAGMENT;
+	for (int i = 0; i < 8; i++)
+		data[i] = (uint8_t)(kmsg->seq >> (8 * i));
+	memcpy(data + 8, kmsg->text, kmsg->len);
+	if (!ring_append(ring, &record, kmsg->seq + 1)) {
+		*blocked = true;
+		return 0;
+	}
+	return record.length;
+}
+
+static size_t kernel_read(int fd, struct ring *ring, bool *blocked)
+{
+	static char line[KMSG_MAX];
+	size_t total = 0;
+
+	for (int i = 0; i < MESSAGES_A_ROUND && !*blocked; i++) {
+		struct kmsg kmsg;
+		ssize_t n;
+
+		/* A blocked ring must be known before the message is taken: /dev/kmsg gives it only once. */
+		if (ring_blocks(ring, sizeof line + 64)) {
+			*blocked = true;
+			break;
+		}
+		n = read(fd, line, sizeof line);
+		/* EPIPE: overwritten before it was read. The next message's number says how much. */
+		if (n < 0 && (errno == EPIPE || errno == EINTR))
+			continue;
+		if (n <= 0)
+			break;
+		if (kmsg_parse(&kmsg, line, (size_t)n))
+			total += kernel_append(ring, &kmsg, blocked);
+	}
+	return total;
+}
+
+/* --- bytes and datagrams ---------------------------------------------------------------------------------------- */
+
+/* One read of just what FIONREAD promised, straight into the ring. 0: nothing there, or no room. */
+static size_t chunk_read(int fd, struct ring *ring, uint8_t stream, uint8_t kind, uint32_t *left_out, bool *blocked)
+{
+	struct wire_record record = { .kind = kind, .stream = stream, .pri = WIRE_PRI_NONE };
+	uint8_t *room;
+	ssize_t n;
+	int waiting = 0;
+
+	if (ioctl(fd, FIONREAD, &waiting) < 0 || waiting <= 0)
+		return 0;
+	record.length = (uint32_t)waiting < RING_CHUNK ? (uint32_t)waiting : RING_CHUNK;
+	room = ring_reserve(ring, record.length);
+	if (!room) {
+		*blocked = true;
+		return 0;
+	}
+	record.ns = clock_boot_ns();
+	ring_announce(ring, &record);
+	n = read(fd, room, record.length);
+	if (n <= 0)
+		return 0;
+	*left_out = (uint32_t)waiting - record.length;
+	record.length = (uint32_t)n;
+	ring_commit(ring, &record);
+	return (size_t)n;
+}
+
+static size_t bytes_read(int fd, struct ring *ring, uint8_t stream, bool *blocked)
+{
+	size_t total = 0, n;
+	uint32_t left;
+
+	for (int i = 0; i < CHUNKS_A_ROUND; i++, total += n) {
+		n = chunk_read(fd, ring, stream, WIRE_KIND_BYTES, &left, blocked);
+		if (n == 0)
+			break;
+	}
+	return total;
+}
+
+static size_t syslog_read(int fd, struct ring *ring, bool *blocked)
+{
+	size_t total = 0, n;
+
+	for (int i = 0; i < MESSAGES_A_ROUND; i++, total += n) {
+		uint32_t cut = 0;
+
+		n = chunk_read(fd, ring, WIRE_STREAM_SYSLOG, WIRE_KIND_MESSAGE, &cut, blocked);
+		if (n == 0) {
+			char byte;
+
+			/* An empty datagram promises nothing and would stay for ever. */
+			if (*blocked || recv(fd, &byte, 0, MSG_DONTWAIT) < 0)
+				break;
+		}
+		if (cut > 0)
+			gap_append(ring, WIRE_STREAM_SYSLOG, WIRE_LOSS_DATAGRAM, 1, cut, 0);
+	}
+	return total;
+}
+
+/* --- events ----------------------------------------------------------------------------------------------------- */
+
+/* Only a finished record of init's stream, as event.c makes them, goes into the ring. */
+static bool event_record(const uint8_t *datagram, size_t len, struct wire_record *record)
+{
+	struct wire_in in = { .p = datagram, .end = datagram + len };
+
+	return wire_record_next(&in, record) && wire_in_done(&in) && record->stream == WIRE_STREAM_INIT &&
+		(record->kind == WIRE_KIND_EVENT || record->kind == WIRE_KIND_MESSAGE);
+}
+
+static void closer_add(const struct sockaddr_un *from, socklen_t len)
+{
+	if (n_closers < CLOSERS_MAX) {
+		closers[n_closers] = *from;
+		closer_lens[n_closers++] = len;
+	}
+}
+
+void source_answer_closers(struct sources *s)
+{
+	char answer = EVENT_CLOSE;
+
+	/* One who did not wait for the answer is gone; that is its own business. */
+	for (; n_closers > 0; n_closers--)
+		sendto(s->fd[SOURCE_EVENT], &answer, 1, MSG_DONTWAIT | MSG_NOSIGNAL,
+			(struct sockaddr *)&closers[n_closers - 1], closer_lens[n_closers - 1]);
+}
+
+static size_t event_read(int fd, struct ring *ring, struct source_orders *orders, bool *blocked)
+{
+	uint8_t datagram[EVENT_DATAGRAM_MAX];
+	size_t total = 0;
+
+	for (int i = 0; i < MESSAGES_A_ROUND; i++) {
+		struct sockaddr_un from;
+		socklen_t from_len = sizeof from;
+		struct wire_record record;
+		ssize_t n;
+
+		if (ring_blocks(ring, sizeof datagram)) {
+			*blocked = true;
+			break;
+		}
+		n = recvfrom(fd, datagram, sizeof datagram, MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
+		if (n < 0)
+			break;
+		if (n == 1 && datagram[0] == EVENT_POKE) {
+			orders->poke = true;
+		} else if (n == 1 && datagram[0] == EVENT_CLOSE) {
+			orders->close = true;
+			closer_add(&from, from_len);
+		} else if (event_record(datagram, (size_t)n, &record)) {
+			ring_append(ring, &record, 0);
+			total += record.length;
+		}
+	}
+	return total;
+}
+
+size_t source_read(struct sources *s, enum source_id id, struct ring *ring, struct source_orders *orders, bool *blocked)
+{
+	switch (id) {
+	case SOURCE_KERNEL:
+		return kernel_read(s->fd[id], ring, blocked);
+	case SOURCE_SYSLOG:
+		return syslog_read(s->fd[id], ring, blocked);
+	case SOURCE_EVENT:
+		return event_read(s->fd[id], ring, orders, blocked);
+	default:
+		return bytes_read(s->fd[id], ring, streams[id], blocked);
+	}
+}

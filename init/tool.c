@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/types.h>
+
+#include "../vsock/log.h"
+#include "event.h"
+#include "power.h"
+#include "tool.h"
+
+/* Leaves word of what is wanted, and tells BusyBox's init in its own way. */
+static int ask(enum power_kind kind, int signal, bool force)
+{
+	if (force)
+		power_end(kind, power_how());
+	else
+		power_ask(kind);
+	if (force || kill(1, signal) < 0) {
+		log_error_errno("PID 1 cannot be told");
+		return 1;
+	}
+	return 0;
+}
+
+/* BusyBox init: SIGUSR1 is halt, SIGUSR2 power-off, SIGTERM reboot. */
+static const struct {
+	const char *name;
+	enum power_kind kind;
+	int signal;
+} powers[] = {
+	{ "poweroff", POWER_OFF, SIGUSR2 },
+	{ "reboot", POWER_REBOOT, SIGTERM },
+	{ "halt", POWER_HALT, SIGUSR1 },
+};
+
+int tool_main(int argc, char *argv[])
+{
+	const char *slash = strrchr(argv[0], '/'), *name = slash ? slash + 1 : argv[0];
+	bool force;
+
+	if (strcmp(name, "init") == 0 && argc > 1) {
+		name = argv[1];
+		argv++;
+		argc--;
+	}
+	force = argc > 1 && strcmp(argv[1], "-f") == 0;
+	log_name(name);
+	event_to_socket();
+	if (strcmp(name, "workload") == 0)
+		return workload_main();
+	if (strcmp(name, "shutdown") == 0)
+		return shutdown_main();
+	for (size_t i = 0; i < sizeof powers / sizeof *powers; i++)
+		if (strcmp(name, powers[i].name) == 0)
+			return ask(powers[i].kind, powers[i].signal, force);
+	log_error("hawser's init is PID 1, or one of: poweroff [-f], reboot [-f], halt [-f]");
+	return 2;
+}

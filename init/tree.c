@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "entries.h"
+#include "tree.h"
+
+static int below(int root, const char *path, int flags, mode_t mode)
+{
+	struct open_how how = { .flags = (uint64_t)flags | O_CLOEXEC, .mode = mode,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+	long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int tree_parent(int root, struct wire_text path, char buf[static WIRE_PATH_MAX + 1], const char **name)
+{
+	char *slash;
+
+	if (!wire_text_copy(buf, WIRE_PATH_MAX + 1, path))
+		return -ENAMETOOLONG;
+	slash = strrchr(buf, '/');
+	if (!slash) {
+		*name = buf;
+		return below(root, ".", O_PATH | O_DIRECTORY, 0);
+	}
+	*slash = '\0';
+	*name = slash + 1;
+	return below(root, buf, O_PATH | O_DIRECTORY, 0);
+}
+
+int tree_make_dir(int root, struct wire_text path)
+{
+	char buf[WIRE_PATH_MAX + 1];
+	const char *name;
+	int parent = tree_parent(root, path, buf, &name), error = 0;
+
+	if (parent < 0)
+		return parent;
+	if (mkdirat(parent, name, 0700) < 0)
+		error = -errno;
+	close(parent);
+	return error;
+}
+
+int tree_make_link(int root, struct wire_text path, struct wire_text target)
+{
+	char buf[WIRE_PATH_MAX + 1], to[WIRE_PATH_MAX + 1];
+	const char *name;
+	int parent = tree_parent(root, path, buf, &name), error = 0;
+
+	if (parent < 0)
+		return parent;
+	if (!wire_text_copy(to, sizeof to, target))
+		error = -ENAMETOOLONG;
+	else if (symlinkat(to, parent, name) < 0)
+		error = -errno;
+	close(parent);
+	return error;
+}
+
+int tree_make_file(int root, struct wire_text path)
+{
+	char buf[WIRE_PATH_MAX + 1];
+
+	if (!wire_text_copy(buf, sizeof buf, path))
+		return -ENAMETOOLONG;
+	return below(root, buf, O_WRONLY | O_CREAT | O_EXCL, 0600);
+}
+
+/* For a place on another file system, where rename says EXDEV. */
+static int file_copy(int from, const char *name, int to, const struct wire_node *node)
+{
+	int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), out, error = 0;
+	uint64_t left = node->size;
+
+	if (in < 0)
+		return -errno;
+	unlinkat(to, name, 0);
+	out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (out < 0) {
+		error = -errno;
+		close(in);
+		return error;
+	}
+	while (left > 0 && !error) {
+		ssize_t n = sendfile(out, in, NULL, left);
+
+		if (n > 0)
+			left -= (uint64_t)n;
+		else if (n == 0 || errno != EINTR)
+			error = n == 0 ? -EIO : -errno;
+	}
+	if (!error && (fchown(out, node->uid, node->gid) < 0 || fchmod(out, node->mode) < 0))
+		error = -errno;
+	close(in);
+	close(out);
+	return error;
+}
+
+static int entry_move(int from, int to, const char *name, const struct wire_node *node, bool is_link)
+{
+	char target[WIRE_PATH_MAX + 1];
+
+	if (fchownat(from, name, node->uid, node->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (!is_link && fchmodat(from, name, node->mode, 0) < 0)
+		return -errno;
+	if (renameat(from, name, to, name) == 0)
+		return 0;
+	if (errno != EXDEV)
+		return -errno;
+	if (!is_link)
+		return file_copy(from, name, to, node);
+	if (!wire_text_copy(target, sizeof target, node->target))
+		return -ENAMETOOLONG;
+	unlinkat(to, name, 0);
+	if (symlinkat(target, to, name) < 0 || fchownat(to, name, node->uid, node->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return 0;
+}
+
+int tree_move(int from, int to, struct wire_text path, const struct wire_node *node, bool is_link)
+{
+	char buf[WIRE_PATH_MAX + 1], same[WIRE_PATH_MAX + 1];
+	const char *name;
+	int source = tree_parent(from, path, buf, &name), destination, error;
+
+	if (source < 0)
+		return source;
+	destination = tree_parent(to, path, same, &name);
+	error = destination < 0 ? destination : entry_move(source, destination, name, node, is_link);
+	if (destination >= 0)
+		close(destination);
+	close(source);
+	return error;
+}
+
+int tree_place_dir(int to, struct wire_text path, const struct wire_node *node)
+{
+	char buf[WIRE_PATH_MAX + 1];
+	const char *name;
+	struct stat st;
+	int parent = tree_parent(to, path, buf, &name), error = 0;
+
+	if (parent < 0)
+		return parent;
+	if (mkdirat(parent, name, 0700) == 0) {
+		if (fchownat(parent, name, node->uid, node->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+		    fchmodat(parent, name, node->mode, 0) < 0)
+			error = -errno;
+	} else if (errno != EEXIST) {
+		error = -errno;
+	} else if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode)) {
+		error = -ENOTDIR;
+	}
+	close(parent);
+	return error;
+}
+
+/* --- removing ---------------------------------------------------------------------------------------------------- */
+
+/* Depth is bounded by the path's length: each level takes two bytes of it at least. */
+static unsigned entry_remove(int dirfd, const char *name, void *arg)
+{
+	(void)arg;
+	if (unlinkat(dirfd, name, 0) < 0)
+		tree_remove(dirfd, name);
+	return 0;
+}
+
+void tree_remove(int dirfd, const char *path)
+{
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	entries_each(fd, entry_remove, NULL);
+	close(fd);
+	unlinkat(dirfd, path, AT_REMOVEDIR);
+}
+
+static unsigned entry_wipe(int dirfd, const char *name, void *arg)
+{
+	char zeros[512] = { 0 };
+	struct stat st;
+	int fd = openat(dirfd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	(void)arg;
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &st) == 0)
+		for (off_t left = st.st_size; left > 0; left -= (off_t)sizeof zeros)
+			if (write(fd, zeros, sizeof zeros) < 0)
+				break;
+	close(fd);
+	unlinkat(dirfd, name, 0);
+	return 0;
+}
+
+void tree_wipe(int dirfd)
+{
+	entries_each(dirfd, entry_wipe, NULL);
+}

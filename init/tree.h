@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* tree: files and directories below a directory, by paths that were checked, following no symbolic link anywhere. */
+#ifndef INIT_TREE_H
+#define INIT_TREE_H
+
+#include <stdint.h>
+
+#include "../vsock/wire.h"
+
+/* All return 0 or a descriptor, or a negative errno. -ELOOP: the path leads through a symbolic link. */
+int tree_make_dir(int root, struct wire_text path);
+int tree_make_link(int root, struct wire_text path, struct wire_text target);
+int tree_make_file(int root, struct wire_text path);     /* to write; -EEXIST when it is there */
+/* The directory that holds path's last component; *name points to that, in buf. */
+int tree_parent(int root, struct wire_text path, char buf[static WIRE_PATH_MAX + 1], const char **name);
+/*
+ * Puts what lies at path below `from` at the same path below `to`: renamed, or copied where another file system is
+ * mounted there. What was there is replaced, unless it is a directory. Owner and mode are set first.
+ */
+int tree_move(int from, int to, struct wire_text path, const struct wire_node *node, bool is_link);
+/* A directory that is there keeps its mode and owner. */
+int tree_place_dir(int to, struct wire_text path, const struct wire_node *node);
+
+void tree_remove(int dirfd, const char *path);           /* all of it; what cannot be removed stays */
+void tree_wipe(int dirfd);                               /* overwrites and removes the files of one directory */
+
+#endif

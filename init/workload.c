@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../vsock/log.h"
+#include "apply.h"
+#include "clock.h"
+#include "event.h"
+#include "handoff.h"
+#include "power.h"
+#include "source.h"
+#include "tool.h"
+
+#define ARGS_MAX 4096            /* arguments, and variables */
+#define RESTART_MIN_MS 100       /* the pause before a restart, doubled each time */
+#define RESTART_MAX_MS 10000
+
+struct workload {
+	char *text;              /* all strings, each ended by a NUL */
+	size_t len;
+	char *argv[ARGS_MAX + 1], *envp[ARGS_MAX + 4];
+	size_t argc, envc;
+	const char *cwd;
+	struct wire_user user;
+	struct wire_workload policy;
+	bool stopping;
+};
+
+static struct workload w;
+
+/* What holds where no record says otherwise. */
+static void workload_init(void)
+{
+	w.cwd = "/";
+	w.policy = (struct wire_workload){ .restart = WIRE_RESTART_NO, .at_end = WIRE_AT_END_POWER_OFF,
+		.stop_signal = SIGTERM, .stop_grace_ms = 2000 };
+}
+
+/* --- what to run ------------------------------------------------------------------------------------------------ */
+
+static char *keep(struct wire_text text)
+{
+	char *s = w.text + w.len;
+
+	memcpy(s, text.s, text.len);
+	s[text.len] = '\0';
+	w.len += text.len + 1;
+	return s;
+}
+
+static bool record_take(const struct wire_boot *record)
+{
+	switch (record->type) {
+	case WIRE_ARG:
+		return w.argc < ARGS_MAX && (w.argv[w.argc++] = keep(record->text));
+	case WIRE_ENV:
+		return w.envc < ARGS_MAX && (w.envp[w.envc++] = keep(record->text));
+	case WIRE_CWD:
+		return (w.cwd = keep(record->text));
+	case WIRE_USER:
+		w.user = record->user;
+		return true;
+	case WIRE_WORKLOAD:
+		w.policy = record->workload;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool env_has(const char *name)
+{
+	for (size_t i = 0; i < w.envc; i++)
+		if (strncmp(w.envp[i], name, strlen(name)) == 0)
+			return true;
+	return false;
+}
+
+static void env_complete(void)
+{
+	if (!env_has("PATH="))
+		w.envp[w.envc++] = "PATH=" HANDOFF_PATH;
+	if (!env_has("HOME="))
+		w.envp[w.envc++] = w.user.uid ? "HOME=/" : "HOME=/root";
+	if (access(APPLY_CREDENTIALS, F_OK) == 0 && !env_has("CREDENTIALS_DIRECTORY="))
+		w.envp[w.envc++] = "CREDENTIALS_DIRECTORY=" APPLY_CREDENTIALS;
+}
+
+/* The records that apply() left. 0, -ENOENT when no program is configured, or another negative errno. */
+static int workload_read(void)
+{
+	struct stat st;
+	const uint8_t *bytes;
+	int fd = open(APPLY_WORKLOAD, O_RDONLY | O_CLOEXEC);
+	size_t at = 0, size;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size == 0)
+		return -ENOENT;
+	size = (size_t)st.st_size;
+	bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+	/* Each string is shorter than its frame, even with its NUL. */
+	w.text = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	close(fd);
+	if (bytes == MAP_FAILED || w.text == MAP_FAILED)
+		return -ENOMEM;
+	while (at < size) {
+		struct wire_frame frame;
+		struct wire_boot record;
+		int n = wire_split(bytes + at, size - at, &frame);
+
+		if (n <= 0 || wire_boot_decode(&frame, &record) || !record_take(&record))
+			return -EBADMSG;
+		at += (size_t)n;
+	}
+	env_complete();
+	return w.argc ? 0 : -ENOENT;
+}
+
+/* --- running it -------------------------------------------------------------------------------------------------- */
+
+/* A stream of its own. It belongs to the program's user, who can then open /dev/stdout like on any machine. */
+static int output_open(const char *path, int fd)
+{
+	int fifo = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fifo < 0)
+		return -errno;
+	if (fchown(fifo, w.user.uid, w.user.gid) < 0 || dup2(fifo, fd) < 0)
+		return -errno;
+	return 0;
+}
+
+static int become(void)
+{
+	gid_t groups[WIRE_GROUPS_MAX];
+
+	for (uint32_t i = 0; i < w.user.n; i++)
+		groups[i] = w.user.groups[i];
+	if (setgroups(w.user.n, groups) < 0 || setgid(w.user.gid) < 0 || setuid(w.user.uid) < 0)
+		return -errno;
+	return chdir(w.cwd) < 0 ? -errno : 0;
+}
+
+static _Noreturn void child(int report)
+{
+	sigset_t none;
+	int error, null = open("/dev/null", O_RDONLY);
+
+	setsid();
+	if (null > 0)
+		dup2(null, 0);
+	error = output_open(SOURCE_STDOUT_PATH, 1);
+	if (!error)
+		error = output_open(SOURCE_STDERR_PATH, 2);
+	if (!error)
+		error = become();
+	if (!error) {
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		environ = w.envp;
+		execvp(w.argv[0], w.argv);
+		error = -errno;
+	}
+	/* The parent tells the host; a descriptor that closes without a word is a program that runs. */
+	if (write(report, &error, sizeof error) != sizeof error)
+		_exit(125);
+	_exit(error == -ENOENT ? 127 : 126);
+}
+
+/* Returns the process, or a negative errno with the reason told to the host. */
+static pid_t start(void)
+{
+	int ends[2], error = 0;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0)
+		child(ends[1]);
+	close(ends[1]);
+	if (pid > 0 && read(ends[0], &error, sizeof error) != sizeof error)
+		error = 0;
+	close(ends[0]);
+	if (pid < 0)
+		error = -errno;
+	if (error) {
+		event_send(WIRE_EVENT_UNSTARTED, -error, w.argv[0]);
+		if (pid > 0)
+			waitpid(pid, NULL, 0);
+		return error;
+	}
+	event_send(WIRE_EVENT_STARTED, (int32_t)pid, w.argv[0]);
+	return pid;
+}
+
+/* Waits for the program's end; SIGTERM to us is its stop signal, and SIGKILL after the grace. */
+static int watch(pid_t pid)
+{
+	struct timespec grace = { .tv_sec = w.policy.stop_grace_ms / 1000,
+		.tv_nsec = (long)(w.policy.stop_grace_ms % 1000) * 1000000 };
+	sigset_t wanted;
+	int status;
+
+	sigemptyset(&wanted);
+	sigaddset(&wanted, SIGCHLD);
+	sigaddset(&wanted, SIGTERM);
+	while (waitpid(pid, &status, WNOHANG) != pid) {
+		int signal = w.stopping ? sigtimedwait(&wanted, NULL, &grace) : sigwaitinfo(&wanted, NULL);
+
+		if (signal == SIGTERM && !w.stopping) {
+			w.stopping = true;
+			kill(pid, (int)w.policy.stop_signal);
+		} else if (signal < 0 && errno == EAGAIN) {
+			kill(pid, SIGKILL);
+		}
+	}
+	return status;
+}
+
+static void report(int status)
+{
+	if (WIFSIGNALED(status))
+		event_send(WIRE_EVENT_KILLED, WTERMSIG(status), NULL);
+	else
+		event_send(WIRE_EVENT_EXITED, WEXITSTATUS(status), NULL);
+}
+
+static bool again(bool failed, unsigned restarts)
+{
+	if (w.stopping || w.policy.restart == WIRE_RESTART_NO || (w.policy.restarts_max && restarts >= w.policy.restarts_max))
+		return false;
+	return failed || w.policy.restart == WIRE_RESTART_ALWAYS;
+}
+
+static int run(void)
+{
+	unsigned pause_ms = RESTART_MIN_MS;
+
+	for (unsigned restarts = 0;; restarts++) {
+		bool failed = true;
+		pid_t pid;
+
+		if (restarts > 0)
+			event_send(WIRE_EVENT_RESTART, (int32_t)restarts, NULL);
+		pid = start();
+		if (pid > 0) {
+			int status = watch(pid);
+
+			report(status);
+			failed = status != 0;
+		}
+		if (!again(failed, restarts))
+			return failed;
+		clock_sleep_ms(pause_ms);
+		pause_ms = pause_ms * 2 < RESTART_MAX_MS ? pause_ms * 2 : RESTART_MAX_MS;
+	}
+}
+
+int workload_main(void)
+{
+	int error, failed;
+	sigset_t all;
+
+	workload_init();
+	error = workload_read();
+	if (error == -ENOENT)
+		return 0;        /* no program is configured: the machine is inittab's alone */
+	if (error) {
+		errno = -error;
+		log_error_errno("%s", APPLY_WORKLOAD);
+		return 1;
+	}
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	failed = run();
+	if (w.stopping || w.policy.at_end == WIRE_AT_END_STAY)
+		return failed;
+	power_ask(w.policy.at_end == WIRE_AT_END_REBOOT ? POWER_REBOOT : POWER_OFF);
+	kill(1, w.policy.at_end == WIRE_AT_END_REBOOT ? SIGTERM : SIGUSR2);
+	return failed;
+}
