@@ -9,8 +9,8 @@
 /* True for an address that a guest can have: not ANY, hypervisor (0), local (1) or host (2). */
 bool cid_is_guest(uint32_t cid);
 /*
- * What the kernel says now: 0, with ADDRESS_CID_ANY while it has a driver and no device, or a negative errno: -ENOENT or
- * -ENODEV while it has no driver.
+ * What the kernel says now: 0, with ADDRESS_CID_ANY while it has a driver and no device, or a negative errno: -ENOENT
+ * or -ENODEV while it has no driver.
  */
 int cid_read(uint32_t *cid);
 /*

@@ -35,8 +35,8 @@ size_t frame_pending(const struct frame_buf *b);
 struct wire_out frame_room(struct frame_buf *b);
 void frame_commit(struct frame_buf *b, const struct wire_out *out);
 /*
- * Writes until the descriptor, a socket, would block, at most 32 KiB a call to it: FRAME_OK or FRAME_CUT. No SIGPIPE, and
- * it does not block on a blocking socket either.
+ * Writes until the descriptor, a socket, would block, at most 32 KiB a call to it: FRAME_OK or FRAME_CUT. There is no
+ * SIGPIPE, and it does not block on a blocking socket either.
  */
 int frame_flush(struct frame_buf *b, int fd);
 

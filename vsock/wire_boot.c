@@ -30,7 +30,8 @@ static void user_walk(struct codec *c, struct wire_user *user)
 }
 
 /* What MOUNT and HANDOFF say of a filesystem. */
-static void filesystem_walk(struct codec *c, struct wire_text *type, struct wire_text *source, struct wire_text *options)
+static void filesystem_walk(struct codec *c, struct wire_text *type, struct wire_text *source,
+	struct wire_text *options)
 {
 	codec_str(c, type, 1, 63);
 	codec_str(c, source, 0, WIRE_PATH_MAX);

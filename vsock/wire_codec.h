@@ -3,9 +3,9 @@
  * codec: the inside of wire_boot.c, wire_log.c and wire_control.c.
  *
  * The fields of each frame are written down once, as a walk over the fields of its struct, and walked in both
- * directions: a reader fills the struct from the frame, a writer fills the frame from the struct and changes nothing in
- * it. So both directions have the same order, the same sizes and the same checks, and what a reader would refuse cannot
- * be sent. Payload sizes need no table: a walk that runs out of bytes, or leaves some, was the wrong size.
+ * directions: a reader fills the struct from the frame, a writer fills the frame from the struct and changes nothing
+ * in it. So both directions have the same order, the same sizes and the same checks, and what a reader would refuse
+ * cannot be sent. Payload sizes need no table: a walk that runs out of bytes, or leaves some, was the wrong size.
  *
  * A walk goes on after the first thing that is wrong, over zeros: it must not trust a count or a size that a codec_
  * call did not return as good.

@@ -170,7 +170,8 @@ bool wire_record_next(struct wire_in *in, struct wire_record *record)
 	record->pri = wire_get_u16(in);
 	record->ns = wire_get_u64(in);
 	record->data = in->p;
-	if (in->bad || record->length > WIRE_RECORD_MAX || record->length > (size_t)(in->end - in->p) || !record_ok(record)) {
+	if (in->bad || record->length > WIRE_RECORD_MAX || record->length > (size_t)(in->end - in->p)
+			|| !record_ok(record)) {
 		in->bad = true;
 		return false;
 	}
