@@ -152,8 +152,9 @@ static int probe(const struct machine *machine, struct janitor *janitor, int can
 	m.kvm = true;
 	machine_probe_args(&m, &args);
 	subprocess_init(&qemu, "QEMU");
-	int result = args.failed ? -ENOMEM :
-		subprocess_start(&qemu, janitor, args.v, &(struct subprocess_io){ .apart = true, .pass = -1 });
+	/* It may dump core: into a directory that does not stay. */
+	struct subprocess_io io = { .apart = true, .pass = -1, .dir = janitor->dir };
+	int result = args.failed ? -ENOMEM : subprocess_start(&qemu, janitor, args.v, &io);
 	arglist_finish(&args);
 	if (result < 0) {
 		snprintf(why, why_size, "%s: %s", m.qemu, strerror(-result));

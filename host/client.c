@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <nettle/base64.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -228,7 +229,7 @@ int client_answer_read(const char *line, size_t len, struct problem *problem)
 	struct json_value member;
 	bool refused = json_member(json_top(json), "error", &member);
 	if (refused)
-		problem_set(problem, "hawserd", 0, 0, "%s", json_text(&member) ? json_text(&member) : "refused");
+		snprintf(problem->text, sizeof problem->text, "%s", json_text(&member) ? json_text(&member) : "refused");
 	else if (!json_member(json_top(json), "ok", &member))
 		refused = json_problem(json_top(json), problem, "neither \"ok\" nor \"error\" in the answer") < 0;
 	json_free(json);

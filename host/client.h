@@ -49,7 +49,7 @@ struct client_record {
 
 #define CLIENT_NO_PRIORITY 0xff
 
-/* Unknown keys are skipped: a newer hawserd may say more. Free the record in any case. 0, or -1 with the problem set. */
+/* Unknown keys are skipped: a newer hawserd may say more. 0, or -1 with the problem set; free the record anyway. */
 int client_record_read(struct client_record *record, const char *line, size_t len, struct problem *problem);
 void client_record_free(struct client_record *record);
 

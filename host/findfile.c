@@ -8,14 +8,15 @@
 
 #include "findfile.h"
 
-/* A regular file that may be used in that way (R_OK, X_OK): its path; else path is freed. */
+/* A regular file that may be used in that way (R_OK, X_OK): its absolute path, for helpers have other directories. */
 static char *usable(char *path, int mode)
 {
 	struct stat st;
+	char *absolute = NULL;
 	if (path && stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, mode) == 0)
-		return path;
+		absolute = realpath(path, NULL);
 	free(path);
-	return NULL;
+	return absolute;
 }
 
 static char *join(const char *dir, size_t len, const char *rest, const char *name)

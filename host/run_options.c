@@ -65,7 +65,7 @@ static const struct option_row options[] = {
 	{ "vsock", "device|vhost", "vhost-device-vsock (default) or the kernel's vhost-vsock", CALL, 0, set_vsock },
 	{ "cid", "N", "the guest's address (default: vm.json's, or 3)", CALL, 0, set_cid },
 	{ "runtime", "DIR", "use the hawserd whose runtime directory this is", TEXT, AT(runtime), NULL },
-	{ "private", NULL, "start a hawserd even if one runs in " "/run/hawser", FLAG, AT(own_hawserd), NULL },
+	{ "private", NULL, "start a hawserd even if one answers in /run/hawser", FLAG, AT(own_hawserd), NULL },
 	{ "help", NULL, "this text", FLAG, AT(help), NULL },
 };
 
@@ -74,7 +74,7 @@ static const struct option_row options[] = {
 void run_options_help(FILE *out)
 {
 	fputs("usage: hawser run [OPTIONS] VMDIR [-- COMMAND...]\n\n"
-		"Boots the machine that the directory describes, shows its log, and ends with the exit status of its program.\n"
+		"Boots the machine that the directory describes, shows its log, and ends with its program's exit status.\n"
 		"COMMAND takes the place of the program that VMDIR/vm.json names.\n\n", out);
 	for (size_t i = 0; i < N_OPTIONS; i++) {
 		char left[40];
@@ -82,8 +82,8 @@ void run_options_help(FILE *out)
 			options[i].value ? options[i].value : "");
 		fprintf(out, "  %-24s %s\n", left, options[i].help);
 	}
-	fputs("\nExit status: that of the guest's program; 128 and the signal's number when it was killed; 126 or 127 when it\n"
-		"could not be started; 125 when the machine or what it needs failed.\n", out);
+	fputs("\nExit status: that of the guest's program; 128 and the signal's number when it was killed; 126 or 127\n"
+		"when it could not be started; 125 when the machine or what it needs failed.\n", out);
 }
 
 static const struct option_row *find(const char *word, size_t len)

@@ -3,17 +3,25 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "run_print.h"
 
 #define SAID_LINES 8
 
+static bool one_file(int a, int b)
+{
+	struct stat a_st, b_st;
+	return fstat(a, &a_st) == 0 && fstat(b, &b_st) == 0 && a_st.st_dev == b_st.st_dev && a_st.st_ino == b_st.st_ino;
+}
+
 int run_print_init(struct run_print *p, const struct run_options *o)
 {
 	*p = (struct run_print){ .o = o };
 	outqueue_init(&p->out, STDOUT_FILENO);
 	outqueue_init(&p->err, STDERR_FILENO);
+	p->to_err = one_file(STDOUT_FILENO, STDERR_FILENO) ? &p->out : &p->err;
 	show_init(&p->show_out, STDOUT_FILENO);
 	show_init(&p->show_err, STDERR_FILENO);
 	tailbuf_init(&p->serial, RUN_SERIAL_KEPT);
@@ -36,15 +44,16 @@ void run_print_finish(struct run_print *p)
 
 /* --- our own words ---------------------------------------------------------------------------------------------- */
 
+__attribute__((format(printf, 2, 0)))
 static void say(struct run_print *p, const char *format, va_list args)
 {
 	char *text;
 	if (vasprintf(&text, format, args) < 0)
 		return;
 	/* They may quote a guest or a file; a terminal shows them, and obeys nothing. */
-	outqueue_printf(&p->err, "hawser: %s%s", p->name ? p->name : "", p->name ? ": " : "");
-	show_escaped(&p->err, text, strlen(text));
-	outqueue_put(&p->err, "\n", 1);
+	outqueue_printf(p->to_err, "hawser: %s%s", p->name ? p->name : "", p->name ? ": " : "");
+	show_escaped(p->to_err, text, strlen(text));
+	outqueue_put(p->to_err, "\n", 1);
 	free(text);
 }
 
@@ -75,7 +84,7 @@ static bool shows_log(const struct run_print *p)
 static void put_raw(struct run_print *p, const struct client_record *record)
 {
 	struct outqueue *to = strcmp(record->stream, "stdout") == 0 ? &p->out :
-		strcmp(record->stream, "stderr") == 0 ? &p->err : NULL;
+		strcmp(record->stream, "stderr") == 0 ? p->to_err : NULL;
 	if (!to || record->event || record->lost_reason)
 		return;
 	outqueue_put(to, record->bytes, record->len);
@@ -121,7 +130,7 @@ static void put_serial(void *arg, const char *line, size_t len)
 	if (shows_log(p))
 		show_serial(&p->show_out, &p->out, line, len);
 	else
-		show_serial(&p->show_err, &p->err, line, len);
+		show_serial(&p->show_err, p->to_err, line, len);
 }
 
 /* Live: a line when it is whole, or too long to be kept. */

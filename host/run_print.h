@@ -17,6 +17,7 @@ struct run_print {
 	const struct run_options *o;
 	const char *name;                /* the machine's, set before every message of ours; NULL: not known yet */
 	struct outqueue out, err;        /* stdout and stderr */
+	struct outqueue *to_err;         /* where stderr's bytes go: out, when both are one file, to keep the order */
 	struct show show_out, show_err;
 	FILE *log;                       /* --log; NULL: not wanted, or failed */
 	bool log_dirty;

@@ -4,9 +4,9 @@
  *
  *     [   0.312] kernel  | text
  *
- * In front, the time since the guest's boot clock started, or with `wall` the time of day in UTC. On a terminal, what a
- * terminal would obey instead of showing (control bytes, bytes that are no UTF-8) is escaped; into a pipe or file, the
- * bytes are written as they are. Pure: the output is appended to a queue.
+ * In front, the time since the guest's boot clock started, or with `wall` the time of day in UTC. On a terminal, what
+ * a terminal would obey instead of showing (control bytes, bytes that are no UTF-8) is escaped; into a pipe or file,
+ * the bytes are written as they are. Pure: the output is appended to a queue.
  */
 #ifndef HOST_SHOW_H
 #define HOST_SHOW_H
