@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@
 #include "clock.h"
 #include "event.h"
 #include "kmsg.h"
+#include "mount.h"
 #include "source.h"
 
 #define SYSLOG_PATH "/dev/log"
@@ -57,6 +59,23 @@ static void console_pipe_open(struct sources *s)
 	s->held[SOURCE_CONSOLE_PIPE] = ends[1];
 }
 
+/* From here on /dev/console is our pseudo-terminal; who has the kernel's console open keeps it. */
+static void console_bind(int master)
+{
+	unsigned number;
+	char path[32];
+	int error;
+
+	if (ioctl(master, TIOCGPTN, &number) < 0)
+		return;
+	snprintf(path, sizeof path, "/dev/pts/%u", number);
+	error = mount_bind(path, "/dev/console");
+	if (error) {
+		errno = -error;
+		log_warn_errno("/dev/console stays the kernel's console, and is not in the log");
+	}
+}
+
 /* A pseudo-terminal and not a pipe, since programs that open /dev/console expect a terminal; raw, to keep every byte. */
 static void console_pty_open(struct sources *s)
 {
@@ -74,6 +93,7 @@ static void console_pty_open(struct sources *s)
 		cfmakeraw(&termios);
 		tcsetattr(user, TCSANOW, &termios);
 	}
+	console_bind(master);
 	s->fd[SOURCE_CONSOLE_PTY] = master;
 	s->held[SOURCE_CONSOLE_PTY] = user;
 }
