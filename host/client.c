@@ -36,6 +36,16 @@ int client_connect(struct client *client, const char *runtime)
 	return 0;
 }
 
+bool client_open(struct client *client, const char *runtime)
+{
+	const char *dir = runtime ? runtime : CLIENT_RUNTIME;
+	int result = client_connect(client, dir);
+	if (result < 0)
+		fprintf(stderr, "hawser: no hawserd answers at %s/" CLIENT_SOCKET ": %s; start one%s\n", dir,
+			strerror(-result), runtime ? "" : ", or name its runtime directory with --runtime");
+	return result == 0;
+}
+
 int client_send(struct client *client, const struct json_out *out)
 {
 	for (size_t sent = 0; sent < out->len;) {

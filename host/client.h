@@ -21,6 +21,8 @@ struct client {
 
 /* Connects to RUNTIME/control.sock. 0 or a negative errno. */
 int client_connect(struct client *client, const char *runtime);
+/* The same for commands of one request: a failure is said on stderr. runtime NULL: that of the system's hawserd. */
+bool client_open(struct client *client, const char *runtime);
 /* Sends one line made with json_line_begin to json_line_end, waiting as long as it takes. 0 or a negative errno. */
 int client_send(struct client *client, const struct json_out *out);
 /* Reads once, without waiting. 1: go on, 0: the end, or a negative errno. */

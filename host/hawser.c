@@ -15,7 +15,7 @@
 #define HAWSER_VERSION "0.1"
 #endif
 
-#define USAGE_FAILED 125         /* never an exit status of a guest's program that was run */
+#define USAGE_FAILED 2
 
 static const struct command {
 	const char *name, *help;
