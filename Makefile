@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# hawser: everything goes to build/. `make help` names the targets.
+# hawser: everything goes to build/; what takes long (kernel, BusyBox) is cached outside the tree, see scripts/.
+# `make help` names the targets.
 
 BUILD := build
 PREFIX ?= /usr/local
@@ -37,10 +38,22 @@ HOST_OBJ := $(patsubst %.c,$(BUILD)/host-obj/%.o,$(filter-out $(HOST_MAIN:%=host
 .PHONY: all
 all: $(BUILD)/init $(HOST_MAIN:%=$(BUILD)/%)
 
+.PHONY: help
+help:
+	@echo "make               init, hawserd and hawser, into build/"
+	@echo "make run           set up what is missing, boot examples/hello, its log on the terminal"
+	@echo "make check         unit tests under ASan and UBSan, lint, boundaries, ELF: no machine is booted"
+	@echo "make test          set up what is missing, then every test; ends with 'N passed, N failed'"
+	@echo "make size          bytes of each part; writes build/size.json"
+	@echo "make bench         tables of measurements; writes build/bench.json"
+	@echo "make repro         builds everything twice, in two places, and compares"
+	@echo "make deps          installs the Debian packages (as root; otherwise prints the command)"
+	@echo "make install       into DESTDIR and PREFIX ($(PREFIX))"
+
 $(BUILD)/guest/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  MUSL  $<"
-	$(Q)$(MUSL_CC) $(INIT_CFLAGS) -isystem $(shell scripts/musl-headers) -MMD -MP -c -o $@ $<
+	$(Q)$(MUSL_CC) $(INIT_CFLAGS) -isystem $$(scripts/musl-headers) -MMD -MP -c -o $@ $<
 
 $(BUILD)/init: $(INIT_OBJ)
 	@echo "  LINK  $@"
@@ -59,6 +72,43 @@ $(BUILD)/libhawser.a: $(HOST_OBJ)
 $(HOST_MAIN:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/host-obj/host/%.o $(BUILD)/libhawser.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(HOST_CFLAGS) $(HOST_LDFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(HOST_LIBS))
+
+# --- the image: kernel, BusyBox, initramfs; each script knows by itself whether anything has to be done -------------
+IMAGE := $(BUILD)/vmlinux $(BUILD)/bzImage $(BUILD)/initramfs.cpio $(BUILD)/vhost-device-vsock
+
+.PHONY: image
+image: $(IMAGE)
+
+.PHONY: FORCE
+FORCE:
+
+$(BUILD)/kernel: FORCE
+	@mkdir -p $(@D)
+	$(Q)kernel=$$(scripts/kernel) && ln -sfn "$$kernel" $@
+
+$(BUILD)/vmlinux $(BUILD)/bzImage: $(BUILD)/%: $(BUILD)/kernel
+	$(Q)ln -sfn kernel/$* $@
+
+$(BUILD)/busybox: FORCE
+	@mkdir -p $(@D)
+	$(Q)busybox=$$(scripts/busybox) && ln -sfn "$$busybox" $@
+
+$(BUILD)/initramfs.cpio: $(BUILD)/init $(BUILD)/busybox $(wildcard rootfs/*) scripts/initramfs
+	$(Q)scripts/initramfs --init $(BUILD)/init -o $@ >/dev/null
+
+$(BUILD)/vhost-device-vsock: FORCE
+	@mkdir -p $(@D)
+	$(Q)program=$$(scripts/fetch vhost-device-vsock) && ln -sfn "$$program" $@
+
+.PHONY: deps
+deps:
+	@scripts/deps
+
+.PHONY: run
+run:
+	@scripts/deps
+	@$(MAKE) --no-print-directory all image
+	@$(BUILD)/hawser run examples/hello
 
 # --- unit tests: each tests/unit/NAME.c is a cmocka program, built with ASan and UBSan against the host's objects --
 UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/*.c))
@@ -80,9 +130,45 @@ $(UNIT:%=$(BUILD)/unit/%): $(BUILD)/unit/%: $(BUILD)/san/tests/unit/%.o $(BUILD)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SAN_CFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(HOST_LIBS)) -lcmocka
 
+# --- checks and tests ----------------------------------------------------------------------------------------------
+PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
+
 .PHONY: unit
 unit: $(UNIT:%=$(BUILD)/unit/%)
-	$(Q)for t in $^; do echo "  UNIT  $$t"; ASAN_OPTIONS=detect_leaks=1 $$t || exit 1; done
+	$(Q)$(PYTEST) tests/test_unit.py
+
+# No machine is booted here.
+.PHONY: check
+check: all $(UNIT:%=$(BUILD)/unit/%)
+	$(Q)$(PYTEST) tests/test_unit.py tests/test_tree.py
+
+.PHONY: test
+test:
+	@scripts/deps
+	@$(MAKE) --no-print-directory all image $(UNIT:%=$(BUILD)/unit/%)
+	@$(PYTEST) -n 2 tests
+
+.PHONY: size
+size: all image
+	@$(PYTHON) scripts/size
+
+.PHONY: bench
+bench:
+	@scripts/deps
+	@$(MAKE) --no-print-directory all image
+	@$(PYTHON) tests/bench/run.py
+
+.PHONY: repro
+repro:
+	@scripts/deps
+	@scripts/repro
+
+.PHONY: install
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/hawser
+	install -m 755 $(BUILD)/hawser $(DESTDIR)$(PREFIX)/bin/hawser
+	install -m 755 $(BUILD)/hawserd $(DESTDIR)$(PREFIX)/sbin/hawserd
+	install -m 755 $(BUILD)/init $(DESTDIR)$(PREFIX)/share/hawser/init
 
 .PHONY: clean
 clean:
