@@ -198,11 +198,12 @@ static int read_bytes(const struct json_value *top, struct client_record *record
 static int read_top(const struct json_value *top, struct client_record *record, struct problem *problem)
 {
 	struct json_value member;
+	struct problem ignored;
 	if (known_fields(top, record_fields, record, problem) < 0)
 		return -1;
 	record->has_ns = json_member(top, "ns", &member);
 	if (json_member(top, "value", &member))
-		record->value_below_0 = json_field(&member, &value_field, record, problem) < 0;
+		record->value_below_0 = json_field(&member, &value_field, record, &ignored) < 0;
 	if (json_member(top, "lost", &member) && known_fields(&member, lost_fields, record, problem) < 0)
 		return -1;
 	if (!record->stream)

@@ -102,8 +102,10 @@ static int unknown(const char *word, size_t len, char *error, size_t error_size)
 	for (size_t i = 0; i < N_OPTIONS; i++)
 		names[i] = options[i].name;
 	const char *near = nearest(name, N_OPTIONS, names);
-	snprintf(error, error_size, "unknown option --%s%s%s%s; see hawser run --help", name,
-		near ? ": did you mean --" : "", near ? near : "", near ? "?" : "");
+	if (near)
+		snprintf(error, error_size, "unknown option --%s: did you mean --%s? See hawser run --help", name, near);
+	else
+		snprintf(error, error_size, "unknown option --%s; see hawser run --help", name);
 	return -1;
 }
 

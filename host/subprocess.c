@@ -139,7 +139,7 @@ bool subprocess_running(const struct subprocess *p)
 void subprocess_listen(struct subprocess *p)
 {
 	char buf[4096];
-	ssize_t n;
+	ssize_t n = -1;
 	while (p->err >= 0 && ((n = read(p->err, buf, sizeof buf)) > 0 || (n < 0 && errno == EINTR)))
 		if (n > 0)
 			tailbuf_add(&p->said, buf, (size_t)n);
