@@ -403,7 +403,7 @@ struct json *json_read(const char *text, size_t len, const char *file, struct pr
 	}
 	json->top = (struct json_value){ .json = json, .node = json->tree };
 	if (!json_is_map(&json->top)) {
-		json_wrong_kind(&json->top, "an object in {}", problem);
+		json_wrong_kind(&json->top, "an object", problem);
 		goto fail;
 	}
 	return json;
@@ -515,7 +515,7 @@ static int check_text(const struct json_value *value, const struct json_field *f
 		return json_wrong_kind(value, "a string", problem);
 	len = strlen(text);
 	if (len < field->min && field->min == 1)
-		return json_problem(value, problem, "must not be empty");
+		return json_problem(value, problem, "must not be empty; give a value, or remove it");
 	if (len < field->min || (field->max && len > field->max))
 		return json_problem(value, problem, "has %zu bytes; must have %llu to %llu", len,
 			(unsigned long long)field->min, (unsigned long long)field->max);
@@ -651,7 +651,7 @@ int json_fields(const struct json_value *object, const struct json_field fields[
 	const struct json_field *field;
 
 	if (!json_is_map(object))
-		return json_wrong_kind(object, "an object in {}", problem);
+		return json_wrong_kind(object, "an object", problem);
 	while (json_next(object, &member)) {
 		for (field = fields; field->key && strcmp(field->key, member.key) != 0; field++)
 			;

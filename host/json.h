@@ -57,7 +57,7 @@ enum json_kind {
 	JSON_KIND_U64,
 	JSON_KIND_STRING,        /* char *, on the heap, of min to max bytes (max 0: any); the one before is freed */
 	JSON_KIND_CHARS,         /* char[max + 1] */
-	JSON_KIND_STRINGS,       /* char **, on the heap, and at `count` a size_t; at most `items`, each a STRING */
+	JSON_KIND_STRINGS,       /* char **, on the heap, and at `count` a size_t; at most `items` of STRING */
 	JSON_KIND_CHOICE,        /* uint8_t: the index in names */
 	JSON_KIND_SET,           /* uint32_t: an array of names, each at most once; names[i] is bit 1 << i */
 	JSON_KIND_OBJECT,        /* fields, with the same base; nothing is stored itself */

@@ -356,7 +356,7 @@ static int read_sysctls(const struct json_value *value, void *into, struct probl
 	struct json_value item = { 0 };
 
 	if (!json_is_map(value))
-		return json_wrong_kind(value, "an object in {}", problem);
+		return json_wrong_kind(value, "an object", problem);
 	config->sysctls = calloc(count_items(value) + 1, sizeof *config->sysctls);
 	if (!config->sysctls)
 		return json_problem(value, problem, "out of memory");
@@ -387,7 +387,7 @@ static int read_annotations(const struct json_value *value, void *into, struct p
 
 	(void)into;
 	if (!json_is_map(value))
-		return json_wrong_kind(value, "an object in {}", problem);
+		return json_wrong_kind(value, "an object", problem);
 	while (json_next(value, &item))
 		if (!json_text(&item))
 			return json_wrong_kind(&item, "a string", problem);
