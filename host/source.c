@@ -7,10 +7,10 @@
  * byte. Before COMMIT both trees are scanned again and compared: what differs cuts the session, and as a guest
  * applies nothing before COMMIT, it starts over with the new state.
  *
- * The comparison rests on the times of change that the file system keeps, and those stand still for up to 10 ms (a
- * tick of the kernel's clock): a second change within one tick cannot be seen. So a scan only counts when the
- * youngest change it found is older than that; else it is repeated after a short sleep. That happens only where a
- * directory is served within 10 ms of a change.
+ * The comparison rests on the times of change that the file system keeps, and before Linux 6.13 those stand still for
+ * up to 10 ms (a tick of the kernel's clock): a second change within one tick cannot be seen. So a scan only counts
+ * when the youngest change it found is older than that; else it is repeated after a short sleep. That happens only
+ * where a directory is served within 10 ms of a change.
  */
 #include <errno.h>
 #include <fcntl.h>
