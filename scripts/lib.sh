@@ -23,6 +23,7 @@ program=${0##*/}
 cache=${HAWSER_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME, or HAWSER_CACHE to a directory}/.cache}/hawser}
 stage=
 job=
+on_finish=
 
 say()
 {
@@ -72,6 +73,7 @@ digest_files()
 	sha256sum -- "$@" | cut -d ' ' -f 1 | digest
 }
 
+# Runs however a script ends; a script's own part of it is the function that $on_finish names.
 finish()
 {
 	status=$?
@@ -81,6 +83,7 @@ finish()
 		wait "$job" 2>/dev/null || :
 	fi
 	[ -z "$stage" ] || rm -rf -- "$stage"
+	[ -z "$on_finish" ] || "$on_finish"
 	exit "$status"
 }
 trap finish EXIT
@@ -123,10 +126,10 @@ cache_open()
 	return 1
 }
 
-# cache_close [PATH]: the stage, or just PATH in it, becomes $entry, if no other run made that meanwhile.
+# cache_close PATH: the stage, or just something in it, becomes $entry, if no other run made that meanwhile.
 cache_close()
 {
-	[ -e "$entry" ] || mv -T -- "${1:-$stage}" "$entry"
+	[ -e "$entry" ] || mv -T -- "$1" "$entry"
 	rm -rf -- "$stage"
 	stage=
 	exec 9>&-
