@@ -36,6 +36,14 @@ static int fail_with(int error)
 	return error ? -1 : 0;
 }
 
+/* The kernel refuses flags it does not know. */
+static void assert_clean(const struct sockaddr_vm *sa)
+{
+	struct sockaddr_vm clean = { .svm_family = AF_VSOCK, .svm_cid = sa->svm_cid, .svm_port = sa->svm_port };
+
+	assert_memory_equal(sa, &clean, sizeof(clean));
+}
+
 static int fake_socket(int domain, int type, int protocol)
 {
 	assert_int_equal(protocol, 0);
@@ -60,6 +68,7 @@ static int fake_bind(int fd, const struct sockaddr *sa, socklen_t len)
 	assert_int_equal(fd, kernel.last_fd);
 	assert_int_equal(len, sizeof(kernel.bound));
 	memcpy(&kernel.bound, sa, len);
+	assert_clean(&kernel.bound);
 	kernel.binds++;
 	if (kernel.bind_error)
 		return fail_with(kernel.bind_error);
@@ -71,6 +80,7 @@ static int fake_connect(int fd, const struct sockaddr *sa, socklen_t len)
 	assert_int_equal(fd, kernel.last_fd);
 	assert_int_equal(len, sizeof(kernel.connected));
 	memcpy(&kernel.connected, sa, len);
+	assert_clean(&kernel.connected);
 	return fail_with(kernel.connect_error);
 }
 
@@ -92,7 +102,7 @@ static int fake_accept4(int fd, struct sockaddr *sa, socklen_t *len, int flags)
 	kernel.accept_flags = flags;
 	memcpy(sa, &kernel.peer, sizeof(kernel.peer));
 	*len = sizeof(kernel.peer);
-	return open("/dev/null", O_RDWR | O_CLOEXEC);
+	return kernel.last_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
 #define socket fake_socket
@@ -211,13 +221,24 @@ static void accept_from_vsock(void **state)
 	kernel.interrupts = 3;
 	memset(&peer, 0xff, sizeof(peer));
 	fd = address_accept(0, &peer);
-	assert_true(fd >= 0);
+	assert_int_equal(fd, kernel.last_fd);
 	assert_int_equal(kernel.accept_flags, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	assert_int_equal(peer.kind, ADDRESS_VSOCK);
 	assert_int_equal(peer.cid, 42);
 	assert_int_equal(peer.port, 1019);
 	assert_int_equal(peer.uid, 0);
 	close(fd);
+}
+
+/* A peer whom the kernel does not name is not let in. */
+static void accept_from_nobody(void **state)
+{
+	struct address_peer peer;
+
+	(void)state;
+	kernel.peer = (struct sockaddr_vm){ .svm_family = AF_UNIX };
+	assert_int_equal(address_accept(0, &peer), -ENOTSOCK);   /* SO_PEERCRED of what is no socket */
+	assert_false(is_open(kernel.last_fd));
 }
 
 int main(void)
@@ -228,6 +249,7 @@ int main(void)
 		cmocka_unit_test_setup(no_port_to_be_had, reset),
 		cmocka_unit_test_setup(listen_on_vsock, reset),
 		cmocka_unit_test_setup(accept_from_vsock, reset),
+		cmocka_unit_test_setup(accept_from_nobody, reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,7 +82,7 @@ static void no_answer(void **state)
 
 	(void)state;
 	assert_int_equal(dial(&to, true, 60), -ETIMEDOUT);
-	assert_true(ms_since(began) >= 60 && ms_since(began) < 1000);
+	assert_true(ms_since(began) >= 60 && ms_since(began) < 5000);
 	assert_false(is_open(pair[0]));
 }
 
@@ -103,7 +103,7 @@ static void no_answer_and_signals(void **state)
 	setitimer(ITIMER_REAL, &storm, NULL);
 	assert_int_equal(dial(&to, true, 100), -ETIMEDOUT);
 	setitimer(ITIMER_REAL, &calm, NULL);
-	assert_true(ms_since(began) >= 100 && ms_since(began) < 1000);
+	assert_true(ms_since(began) >= 100 && ms_since(began) < 5000);
 	assert_false(is_open(pair[0]));
 }
 

@@ -209,7 +209,7 @@ static void cut_in_a_frame(void **state)
 	assert_int_equal(frame_next(&in, &frame), 1);
 	assert_frame(&frame, 1, 4);
 	assert_int_equal(frame_next(&in, &frame), 0);
-	errno = EIO;
+	errno = EAGAIN;          /* of some call before, and no reason to come back */
 	assert_int_equal(frame_fill(&in, pair[1]), FRAME_CUT);
 	assert_int_equal(errno, 0);
 	assert_int_equal(frame_pending(&in), 8);
@@ -375,13 +375,13 @@ static void wait_in_vain(void **state)
 	(void)state;
 	assert_int_equal(frame_wait(&in, pair[1], &frame, 0), -ETIMEDOUT);
 	assert_int_equal(frame_wait(&in, pair[1], &frame, 50), -ETIMEDOUT);
-	assert_true(ms_since(began) >= 50 && ms_since(began) < 1000);
+	assert_true(ms_since(began) >= 50 && ms_since(began) < 5000);
 	assert_int_equal(write(pair[0], "\1\0\0", 3), 3);
 	began = ready_now_ns();
 	storm(true);
 	assert_int_equal(frame_wait(&in, pair[1], &frame, 50), -ETIMEDOUT);
 	storm(false);
-	assert_true(ms_since(began) >= 50 && ms_since(began) < 1000);
+	assert_true(ms_since(began) >= 50 && ms_since(began) < 5000);
 	/* What came in the meantime is not lost. */
 	assert_int_equal(write(pair[0], "\0\5\0\0\0\5", 6), 6);
 	assert_int_equal(frame_wait(&in, pair[1], &frame, 1000), 1);
@@ -411,8 +411,8 @@ static void trickle(void **state)
 			usleep(10000);
 		_exit(0);
 	}
-	assert_int_equal(frame_wait(&in, pair[1], &frame, 100), -ETIMEDOUT);
-	assert_true(ms_since(began) >= 100 && ms_since(began) < 1000);
+	assert_int_equal(frame_wait(&in, pair[1], &frame, 300), -ETIMEDOUT);
+	assert_true(ms_since(began) >= 300 && ms_since(began) < 5000);
 	assert_true(frame_pending(&in) > 1);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
@@ -435,7 +435,7 @@ static void drain_in_vain(void **state)
 	storm(true);
 	assert_int_equal(frame_drain(&out, pair[0], 50), -ETIMEDOUT);
 	storm(false);
-	assert_true(ms_since(began) >= 50 && ms_since(began) < 1000);
+	assert_true(ms_since(began) >= 50 && ms_since(began) < 5000);
 	assert_int_equal(frame_pending(&out), before);
 }
 
@@ -448,7 +448,7 @@ static void blocking_socket(void **state)
 	fcntl(pair[0], F_SETFL, fcntl(pair[0], F_GETFL) & ~O_NONBLOCK);
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	put(&out, 1, WIRE_PAYLOAD_MAX);
-	alarm(5);
+	alarm(30);
 	assert_int_equal(frame_flush(&out, pair[0]), FRAME_OK);
 	assert_true(frame_pending(&out) > 0);
 	assert_int_equal(frame_drain(&out, pair[0], 20), -ETIMEDOUT);

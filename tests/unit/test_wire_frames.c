@@ -611,6 +611,29 @@ static void one_bad_record(void **state)
 	}
 }
 
+/* Bytes that did not come in a frame: those of a ring, say. */
+static void records_alone(void **state)
+{
+	static struct payload p;
+	struct wire_record record;
+	struct wire_frame frame = { 0, 0, p.bytes };
+	struct wire_in in;
+
+	(void)state;
+	for (uint8_t stream = 6; stream <= 7; stream++) {
+		p.len = any_bytes(p.bytes, sizeof(p.bytes), "01000000 00 05 ff0f" U64("01") "'x'");
+		p.len += any_bytes(p.bytes + p.len, sizeof(p.bytes) - p.len, "01000000 00 06 ff0f" U64("01") "'y'");
+		p.bytes[17 + 5] = stream;
+		frame.length = (uint32_t)p.len;
+		in = wire_in(&frame);
+		assert_true(wire_record_next(&in, &record));
+		assert_int_equal(record.data[0], 'x');
+		assert_int_equal(wire_record_next(&in, &record), stream == 6);
+		assert_int_equal(in.bad, stream == 7);
+		assert_false(wire_record_next(&in, &record));
+	}
+}
+
 /* --- encoders --------------------------------------------------------------------------------------------------- */
 
 #define TEXT(s) { s, sizeof(s) - 1 }
@@ -688,6 +711,7 @@ int main(void)
 		cmocka_unit_test(size_of_records),
 		cmocka_unit_test(reasons_of_gaps),
 		cmocka_unit_test(one_bad_record),
+		cmocka_unit_test(records_alone),
 		cmocka_unit_test(encoders_refuse),
 	};
 
