@@ -108,12 +108,13 @@ static int credential(struct apply *a, const struct wire_boot *record, const str
 {
 	const struct wire_node *node = &record->node;
 	char name[WIRE_NAME_MAX + 1];
+	int error;
 
 	(void)frame;
 	wire_text_copy(name, sizeof name, node->path);
-	if (fchownat(a->boot->plan.secrets, name, node->uid, node->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    fchmodat(a->boot->plan.secrets, name, node->mode, 0) < 0)
-		return -errno;
+	error = tree_own(a->boot->plan.secrets, name, node, false);
+	if (error)
+		return error;
 	/* A credential that is not root's alone can be reached by its owner, and its name still not be listed. */
 	if (node->uid != 0 || (node->mode & 077))
 		a->credentials_mode = 0711;

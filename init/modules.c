@@ -23,7 +23,7 @@ static unsigned name_insert(int dirfd, const char *name, void *arg)
 		return 0;
 	for (; at > 0 && strcmp(names[at - 1], name) > 0; at--)
 		memcpy(names[at], names[at - 1], sizeof *names);
-	memccpy(names[at], name, '\0', sizeof *names);
+	strcpy(names[at], name);
 	(*n)++;
 	return 1;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,11 +30,10 @@ static _Noreturn void shell_exec(const struct boot *boot)
 {
 	static char *const argv[] = { "-sh", NULL };
 	static char *const envp[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=linux", NULL };
-	int flags = fcntl(boot->console, F_GETFL);
 
 	setsid();
 	ioctl(boot->console, TIOCSCTTY, 0);
-	fcntl(boot->console, F_SETFL, flags & ~O_NONBLOCK);
+	ioctl(boot->console, FIONBIO, &(int){ 0 });
 	for (int fd = 0; fd < 3; fd++)
 		dup2(boot->console, fd);
 	sigprocmask(SIG_SETMASK, &boot->mask, NULL);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,18 +20,11 @@
 #define RESTART_PAUSE_MS 10      /* a relay that dies at once must not eat the machine */
 #define BLOCKED_PAUSE_NS 10000000ull     /* with a full ring that waits: when to look at the sources again */
 
-static volatile sig_atomic_t terminated;
-
-static void on_term(int signal)
-{
-	(void)signal;
-	terminated = 1;
-}
-
 struct relay {
 	struct ring *ring;
 	struct sources *sources;
 	struct link link;
+	int signals;             /* readable when somebody ends the machine with a SIGTERM to all */
 	bool closing;            /* somebody ends the machine: END once all is sent */
 	bool dry;                /* the last turn found nothing to read */
 	bool blocked;            /* the ring is full, and is to wait */
@@ -74,13 +68,15 @@ static void sources_run(struct relay *relay, const struct pollfd *polled)
 		relay->closing = true;
 }
 
-/* Waits for something to do. Signals arrive here and nowhere else. */
+/* What is polled behind the sources. */
+enum { POLL_LINK = SOURCES, POLL_SIGNALS, POLLED };
+
+/* Waits for something to do. */
 static void relay_wait(struct relay *relay, struct pollfd *polled, bool listen)
 {
 	struct link *link = &relay->link;
 	uint64_t now = clock_boot_ns(), until = link_timer(link, relay->ring);
 	struct timespec timeout;
-	sigset_t none;
 
 	if (!listen && link_rest(link) < until)
 		until = link_rest(link);
@@ -90,20 +86,24 @@ static void relay_wait(struct relay *relay, struct pollfd *polled, bool listen)
 	timeout = (struct timespec){ .tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u) };
 	for (int id = 0; id < SOURCES; id++)
 		polled[id] = (struct pollfd){ .fd = listen ? relay->sources->fd[id] : -1, .events = POLLIN };
-	polled[SOURCES] = (struct pollfd){ .fd = link->fd, .events = link_events(link, relay->ring) };
-	sigemptyset(&none);
-	if (ppoll(polled, SOURCES + 1, until == UINT64_MAX ? NULL : &timeout, &none) <= 0)
-		for (int id = 0; id <= SOURCES; id++)
+	polled[POLL_LINK] = (struct pollfd){ .fd = link->fd, .events = link_events(link, relay->ring) };
+	/* Once it has said that, its part is done: what is readable for ever must not be polled for ever. */
+	polled[POLL_SIGNALS] = (struct pollfd){ .fd = relay->closing ? -1 : relay->signals, .events = POLLIN };
+	if (ppoll(polled, POLLED, until == UINT64_MAX ? NULL : &timeout, NULL) <= 0)
+		for (int id = 0; id < POLLED; id++)
 			polled[id].revents = 0;
 }
 
 static _Noreturn void relay_main(struct ring *ring, struct sources *sources, const struct address *host)
 {
 	struct relay relay = { .ring = ring, .sources = sources, .dry = true };
-	struct pollfd polled[SOURCES + 1];
+	struct pollfd polled[POLLED];
+	sigset_t term;
 
 	prctl(PR_SET_NAME, "hawser-relay");
-	sigaction(SIGTERM, &(struct sigaction){ .sa_handler = on_term }, NULL);
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	relay.signals = signalfd(-1, &term, SFD_CLOEXEC);
 	if (ring_open(ring) < 0)
 		_exit(1);        /* no memory to map it; the keeper tries again */
 	event_to_ring(ring);
@@ -118,12 +118,12 @@ static _Noreturn void relay_main(struct ring *ring, struct sources *sources, con
 		bool listen = !relay.blocked && (relay.closing || clock_boot_ns() >= link_rest(&relay.link));
 
 		relay_wait(&relay, polled, listen);
-		relay.closing |= terminated;
+		relay.closing |= polled[POLL_SIGNALS].revents != 0;
 		if (listen)
 			sources_run(&relay, polled);
 		else
 			relay.blocked = false;
-		link_run(&relay.link, ring, polled[SOURCES].revents, relay.closing && relay.dry);
+		link_run(&relay.link, ring, polled[POLL_LINK].revents, relay.closing && relay.dry);
 		if (relay.link.end_acked && relay.dry)
 			source_answer_closers(sources);
 	}

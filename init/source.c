@@ -54,7 +54,7 @@ static void console_pipe_open(struct sources *s)
 		return;
 	}
 	/* Only our own end's description: O_NONBLOCK on the other would surprise every program that writes to it. */
-	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	ioctl(ends[0], FIONBIO, &(int){ 1 });
 	s->fd[SOURCE_CONSOLE_PIPE] = ends[0];
 	s->held[SOURCE_CONSOLE_PIPE] = ends[1];
 }

@@ -76,6 +76,16 @@ int tree_make_file(int root, struct wire_text path)
 	return below(root, buf, O_WRONLY | O_CREAT | O_EXCL, 0600);
 }
 
+int tree_own(int dirfd, const char *name, const struct wire_node *node, bool is_link)
+{
+	if (fchownat(dirfd, name, node->uid, node->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	/* Last: a change of owner takes the set-user-ID bit away. A link has no mode. */
+	if (!is_link && syscall(SYS_fchmodat, dirfd, name, node->mode) < 0)
+		return -errno;
+	return 0;
+}
+
 /* For a place on another file system, where rename says EXDEV. */
 static int file_copy(int from, const char *name, int to, const struct wire_node *node)
 {
@@ -99,21 +109,19 @@ static int file_copy(int from, const char *name, int to, const struct wire_node 
 		else if (n == 0 || errno != EINTR)
 			error = n == 0 ? -EIO : -errno;
 	}
-	if (!error && (fchown(out, node->uid, node->gid) < 0 || fchmod(out, node->mode) < 0))
-		error = -errno;
 	close(in);
 	close(out);
-	return error;
+	return error ? error : tree_own(to, name, node, false);
 }
 
 static int entry_move(int from, int to, const char *name, const struct wire_node *node, bool is_link)
 {
 	char target[WIRE_PATH_MAX + 1];
 
-	if (fchownat(from, name, node->uid, node->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	if (!is_link && fchmodat(from, name, node->mode, 0) < 0)
-		return -errno;
+	int error = tree_own(from, name, node, is_link);
+
+	if (error)
+		return error;
 	if (renameat(from, name, to, name) == 0)
 		return 0;
 	if (errno != EXDEV)
@@ -123,9 +131,7 @@ static int entry_move(int from, int to, const char *name, const struct wire_node
 	if (!wire_text_copy(target, sizeof target, node->target))
 		return -ENAMETOOLONG;
 	unlinkat(to, name, 0);
-	if (symlinkat(target, to, name) < 0 || fchownat(to, name, node->uid, node->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	return 0;
+	return symlinkat(target, to, name) < 0 ? -errno : tree_own(to, name, node, true);
 }
 
 int tree_move(int from, int to, struct wire_text path, const struct wire_node *node, bool is_link)
@@ -148,19 +154,19 @@ int tree_place_dir(int to, struct wire_text path, const struct wire_node *node)
 {
 	char buf[WIRE_PATH_MAX + 1];
 	const char *name;
-	struct stat st;
-	int parent = tree_parent(to, path, buf, &name), error = 0;
+	int parent = tree_parent(to, path, buf, &name), error = 0, there;
 
 	if (parent < 0)
 		return parent;
 	if (mkdirat(parent, name, 0700) == 0) {
-		if (fchownat(parent, name, node->uid, node->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-		    fchmodat(parent, name, node->mode, 0) < 0)
-			error = -errno;
+		error = tree_own(parent, name, node, false);
 	} else if (errno != EEXIST) {
 		error = -errno;
-	} else if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode)) {
-		error = -ENOTDIR;
+	} else {
+		there = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		error = there < 0 ? -errno : 0;
+		if (there >= 0)
+			close(there);
 	}
 	close(parent);
 	return error;
@@ -191,16 +197,16 @@ void tree_remove(int dirfd, const char *path)
 static unsigned entry_wipe(int dirfd, const char *name, void *arg)
 {
 	char zeros[512] = { 0 };
-	struct stat st;
 	int fd = openat(dirfd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	off_t left = lseek(fd, 0, SEEK_END);
 
 	(void)arg;
 	if (fd < 0)
 		return 0;
-	if (fstat(fd, &st) == 0)
-		for (off_t left = st.st_size; left > 0; left -= (off_t)sizeof zeros)
-			if (write(fd, zeros, sizeof zeros) < 0)
-				break;
+	lseek(fd, 0, SEEK_SET);
+	for (; left > 0; left -= (off_t)sizeof zeros)
+		if (write(fd, zeros, sizeof zeros) < 0)
+			break;
 	close(fd);
 	unlinkat(dirfd, name, 0);
 	return 0;

@@ -18,6 +18,8 @@ int tree_parent(int root, struct wire_text path, char buf[static WIRE_PATH_MAX +
  * mounted there. What was there is replaced, unless it is a directory. Owner and mode are set first.
  */
 int tree_move(int from, int to, struct wire_text path, const struct wire_node *node, bool is_link);
+/* Owner and mode of what is called name in a directory. */
+int tree_own(int dirfd, const char *name, const struct wire_node *node, bool is_link);
 /* A directory that is there keeps its mode and owner. */
 int tree_place_dir(int to, struct wire_text path, const struct wire_node *node);
 
