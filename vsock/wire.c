@@ -261,7 +261,7 @@ bool wire_name_ok(struct wire_text name)
 
 /*
  * Four bytes a step ("slicing by four"): crc_table[k][b] is what byte b does to the checksum when k more bytes follow.
- * It is linear in b, so eight entries come from shifting and all others are the sum of two: some 6,000 instructions,
+ * It is linear in b, so eight entries come from shifting and all others are the sum of two: some 7,000 instructions,
  * which is why the tables are made when first needed instead of lying in the image. The entry tested is written last.
  */
 static uint32_t crc_table[4][256];
@@ -273,9 +273,12 @@ static void crc_fill(void)
 	for (int i = 0; i < 32; i++)
 		bit[i] = crc = crc >> 1 ^ (0xedb88320 & -(crc & 1));
 	for (int k = 0; k < 4; k++)
-		for (unsigned b = 0; b < 8; b++)
-			for (unsigned i = 0; i < 1u << b; i++)
-				crc_table[k][(1u << b) + i] = crc_table[k][i] ^ bit[8 * k + 7 - b];
+		for (int b = 0; b < 8; b++) {
+			uint32_t *low = crc_table[k], *high = low + (1 << b), v = bit[8 * k + 7 - b];
+
+			for (int i = 0; i < 1 << b; i++)
+				high[i] = low[i] ^ v;
+		}
 }
 
 uint32_t wire_crc32(uint32_t crc, const void *bytes, size_t len)
