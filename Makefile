@@ -22,7 +22,7 @@ INIT_CFLAGS := $(COMMON) -Oz -fcf-protection=none -fPIE -fstack-protector-strong
 	-fno-asynchronous-unwind-tables -fno-unwind-tables -flto
 # A static PIE by hand: musl-gcc's specs would name a dynamic linker for -static-pie. The kernel places it at random.
 MUSL_LIB ?= /usr/lib/$(shell uname -m)-linux-musl
-INIT_LDFLAGS := -static -nostartfiles -Wl,-pie,--no-dynamic-linker,--gc-sections,--build-id=none,-s \
+INIT_LDFLAGS := -static -nostartfiles -Wl,-pie,--no-dynamic-linker,--gc-sections,--build-id=none \
 	-Wl,-z,relro,-z,now,-z,noexecstack,-z,text,-z,noseparate-code
 INIT_SRC := $(wildcard init/*.c)
 VSOCK_SRC := $(wildcard vsock/*.c)
@@ -55,9 +55,13 @@ $(BUILD)/guest/%.o: %.c
 	@echo "  MUSL  $<"
 	$(Q)$(MUSL_CC) $(INIT_CFLAGS) -isystem $$(scripts/musl-headers) -MMD -MP -c -o $@ $<
 
-$(BUILD)/init: $(INIT_OBJ)
+$(BUILD)/init.debug: $(INIT_OBJ)
 	@echo "  LINK  $@"
 	$(Q)$(MUSL_CC) $(INIT_CFLAGS) $(INIT_LDFLAGS) -o $@ $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o $^ $(MUSL_LIB)/crtn.o
+
+# Without names, and without the notes that no loader reads.
+$(BUILD)/init: $(BUILD)/init.debug
+	$(Q)strip -s -R .comment -R .note.gnu.property -R .note.ABI-tag -o $@ $<
 
 $(BUILD)/host-obj/%.o: %.c
 	@mkdir -p $(@D)
