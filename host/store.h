@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * store: what hawserd keeps of one machine: its epoch, its log's position and counts, and the files of its log.
+ *
+ * Why nothing is lost and nothing is stored twice, whenever hawserd dies:
+ *
+ *  1. A guest forgets a record when it is acknowledged, and only then. It sends every other one again, from the number
+ *     that LOG_WELCOME names.
+ *  2. The journal (state/epochs/VM) holds transactions. Each says, of one moment: the next expected number, how large
+ *     the text and the JSON file are, the counts, and the bytes of lines whose end has not come yet, which are in no
+ *     file. Nothing else is needed to go on from that moment.
+ *  3. A batch of records is first written to the files, then noted in the journal, with one write(), then
+ *     acknowledged. With sync "fdatasync" each of the first two steps is on the disk before the next one begins.
+ *  4. At start the journal is read up to its last whole transaction, and the files are cut to the sizes named there.
+ *     What is cut off came after that transaction, so it was never acknowledged (3), so it comes again (1): not lost,
+ *     and not twice. What is left was noted with its number, so if it comes again it is dropped.
+ *  5. Rotation happens right after a transaction, when the old file ends exactly where the journal says. A crash
+ *     before the next one is told by the file's inode number: see sink_recover.
+ *  6. A write that fails (a full disk, an I/O error) is treated as a death: everything since the last transaction is
+ *     forgotten, the guest's connection is cut, and when the files can be written again, start is done again (4).
+ *
+ * Machines that were attached as ephemeral have neither journal nor files; their followers are all there is.
+ */
+#ifndef HOST_STORE_H
+#define HOST_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "epoch.h"
+#include "logline.h"
+#include "journal.h"
+#include "line.h"
+#include "sink.h"
+
+struct store;
+
+/* What all stores share. */
+struct store_home {
+	int logs_fd, epochs_fd;          /* state/logs and state/epochs */
+	bool text, json, sync;
+	uint64_t max_bytes;              /* of a file, before it rotates; 0: never */
+	unsigned max_files;              /* rotated ones that are kept */
+	/* Lines of JSON for the followers of a watched store, after the files have them. */
+	void (*show)(struct store *store, const char *lines, size_t len);
+};
+
+struct store_count {
+	uint64_t records, bytes;
+};
+
+struct store_stream {
+	struct line line;
+	struct store_count stored, duplicate;
+	struct store_count lost[WIRE_LOSSES];    /* had a number and was dropped: LOST */
+	struct store_count gap[WIRE_LOSSES];     /* never got a number: gap records */
+	struct store_count produced;             /* said by the last END */
+	bool changed;                            /* counts that the journal has not got */
+	bool fed;                                /* since the last look for idle lines */
+};
+
+struct store {
+	struct store_home *home;
+	const char *name;
+	bool ephemeral, watched;
+	int error;                       /* 0, or why nothing can be stored now: a negative errno */
+	int dir;                         /* state/logs/NAME, or -1 */
+	struct sink text, json;
+	struct journal journal;
+	bool dir_unsynced;
+
+	struct epoch epoch;
+	struct logline_who who;
+	bool epoch_changed, changed;     /* what the journal has not got */
+	bool applied;                    /* events say that the guest is past its configuration */
+	uint64_t next;                   /* all below is taken, */
+	uint64_t durable;                /* all below may be acknowledged */
+	struct store_stream streams[WIRE_STREAMS];
+	uint64_t received;               /* the highest number that ever came in this epoch, plus 1 */
+	struct store_count replayed;     /* came again although they had come before */
+	uint64_t accounting_errors, own_dropped, batches, bytes_written;
+};
+
+void store_init(struct store *store, struct store_home *home, const char *name, bool ephemeral);
+void store_finish(struct store *store);          /* closes; what is on disk stays */
+/* Reads the journal and sets the files right. Again after an error. 0, or a negative errno, also in store->error. */
+int store_load(struct store *store);
+/* Closes the files until they are needed again. */
+void store_rest(struct store *store);
+/* Removes the epoch's state from the disk, not the log. */
+void store_forget(struct store *store);
+
+/*
+ * Each of these adds to the batch, and does nothing once store->error is set; store_write and store_settle end it.
+ * Those that take what a guest sent return NULL, or what is wrong with it.
+ */
+const char *store_records(struct store *store, const struct wire_log *log);
+const char *store_lost(struct store *store, const struct wire_log *log);
+const char *store_end(struct store *store, const struct wire_log *log);
+void store_note(struct store *store, const char *event, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The epoch was changed: a fresh one begins with number 0. */
+void store_epoch_begun(struct store *store);
+void store_epoch_changed(struct store *store);
+/* No more will come of this log: lines without an end are written as they are. */
+void store_flush_lines(struct store *store);
+
+/* To the files: after every batch, because the buffers are shared by all stores. */
+int store_write(struct store *store);
+/* To the journal; then durable = next. 0, or a negative errno. */
+int store_settle(struct store *store);
+
+/* Shows followers the lines that have been waiting for their end since the call before. True: there are open lines. */
+bool store_show_idle(struct store *store);
+bool store_has_open_lines(const struct store *store);
+
+#endif
