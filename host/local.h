@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * local: the socket for tools of this host, JSON lines both ways. A line is a request; its answer is a line, and what
+ * follows are records.
+ *
+ *     {"op":"attach","dir":"/DIR","name":"N","socket":"/BASE","cid":N,"args":["sh"],"follow":true,"ephemeral":true}
+ *         serves the directory as a machine, as long as this connection is there: {"ok":true,"vm":"N"}
+ *     {"op":"follow","vm":"N","tail":10}
+ *         the last lines that are stored, then those that come
+ *     {"op":"status"}
+ *         one object
+ *
+ * What cannot be done is answered with {"error":"..."}.
+ *
+ * Who only follows never holds a guest up: he is cut off when he does not read. Who attached a machine and follows it
+ * is its only reader, often its only sink: he slows it down instead, and nobody else.
+ */
+#ifndef HOST_LOCAL_H
+#define HOST_LOCAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "problem.h"
+
+struct daemon;
+struct local;
+struct store;
+struct vm;
+
+int local_listen(struct daemon *daemon, struct problem *problem);
+void local_finish(struct daemon *daemon);
+void local_listener_event(struct daemon *daemon);
+void local_event(struct local *local, uint32_t events);
+/* JSON lines for the machine's followers. Never ends a session, and never a machine. */
+void local_show(struct store *store, const char *lines, size_t len);
+/* The machine is about to go. */
+void local_vm_gone(struct vm *vm);
+
+#endif

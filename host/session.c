@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "session.h"
+
+/* What a Unix socket holds at most by default, and then a frame. */
+static uint8_t shared[(256 << 10) + WIRE_FRAME_MAX];
+static struct frame_buf buffer;
+
+struct frame_buf *intake_fill(struct intake *intake, int fd, int *result)
+{
+	frame_init(&buffer, shared, sizeof shared);
+	if (intake->len)
+		memcpy(shared, intake->rest, intake->len);
+	buffer.end = intake->len;
+	*result = frame_fill(&buffer, fd);
+	return &buffer;
+}
+
+bool intake_keep(struct intake *intake, const struct frame_buf *b)
+{
+	size_t len = frame_pending(b);
+	uint8_t *rest;
+
+	if (!len) {
+		intake_clear(intake);
+		return true;
+	}
+	rest = realloc(intake->rest, len);
+	if (!rest)
+		return false;
+	memcpy(rest, b->buf + b->start, len);
+	intake->rest = rest;
+	intake->len = (uint32_t)len;
+	return true;
+}
+
+void intake_clear(struct intake *intake)
+{
+	free(intake->rest);
+	*intake = (struct intake){ 0 };
+}
+
+uint32_t intake_announced(const struct frame_buf *b)
+{
+	struct wire_in in = { .p = b->buf + b->start, .end = b->buf + b->end };
+
+	return frame_pending(b) < WIRE_HEADER ? 0 : wire_get_u32(&in);
+}
+
+bool session_begin(struct daemon *daemon, struct vm *vm, int fd)
+{
+	const struct daemonconfig *config = &daemon->config;
+	bool full = config->connections_max && daemon->connections >= config->connections_max;
+
+	daemon->counters.accepted++;
+	if (full || (vm && vm->connections >= config->connections_vm_max)) {
+		session_refuse(daemon, fd, WIRE_REFUSE_BUSY, full ? "too many connections to this host"
+			: "too many connections from this machine");
+		close(fd);
+		return false;
+	}
+	daemon->connections++;
+	if (vm)
+		vm->connections++;
+	return true;
+}
+
+void session_end(struct daemon *daemon, struct vm *vm, int fd)
+{
+	daemon->connections--;
+	if (vm)
+		vm->connections--;
+	close(fd);
+	if (daemon->starved)
+		listener_resume(daemon);
+}
+
+void session_refuse(struct daemon *daemon, int fd, enum wire_refuse_code code, const char *text)
+{
+	uint8_t storage[WIRE_HEADER + 4 + WIRE_TEXT_MAX];
+	struct wire_out out = { .buf = storage, .size = sizeof storage };
+	ssize_t n;
+
+	daemon->counters.refused[code]++;
+	if (!wire_refuse_encode(&out, (uint16_t)code, text))
+		return;
+	/* One that does not fit says no more than the close that follows. */
+	n = send(fd, storage, out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)n;
+}
+
+void session_refuse_text(char *to, size_t size, const struct wire_frame *frame)
+{
+	struct wire_refuse refuse;
+	int n;
+
+	if (!wire_refuse_decode(frame, &refuse)) {
+		snprintf(to, size, "with a malformed REFUSE");
+		return;
+	}
+	n = snprintf(to, size, "%s: ", wire_refuse_name(refuse.code));
+	for (uint32_t i = 0; i < refuse.text.len && (size_t)n + 1 < size; i++) {
+		unsigned char c = (unsigned char)refuse.text.s[i];
+
+		to[n++] = c < 0x20 || c >= 0x7f ? '?' : (char)c;
+	}
+	to[n] = 0;
+}

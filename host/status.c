@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include "boot.h"
+#include "daemon.h"
+#include "json.h"
+#include "status.h"
+
+#define VM_BYTES 16384           /* more than one machine's part can take, save for its paths */
+#define PATHS_BYTES (3 * 4096 * JSON_ESCAPED_MAX)
+
+static void put_count(struct json_out *out, const char *key, const struct store_count *count)
+{
+	json_put_open(out, key, '{');
+	json_put_u64(out, "records", count->records);
+	json_put_u64(out, "bytes", count->bytes);
+	json_put_close(out, '}');
+}
+
+static void put_reasons(struct json_out *out, const char *key, const struct store_count counts[static WIRE_LOSSES])
+{
+	json_put_open(out, key, '{');
+	for (uint8_t reason = 1; reason < WIRE_LOSSES; reason++)
+		if (counts[reason].records)
+			put_count(out, wire_loss_name(reason), &counts[reason]);
+	json_put_close(out, '}');
+}
+
+static bool stream_is_empty(const struct store_stream *stream)
+{
+	bool empty = !stream->stored.records && !stream->produced.records && !stream->duplicate.records;
+
+	for (uint8_t reason = 1; reason < WIRE_LOSSES; reason++)
+		empty = empty && !stream->lost[reason].records && !stream->gap[reason].records;
+	return empty;
+}
+
+static void put_streams(struct json_out *out, const struct store *store)
+{
+	json_put_open(out, "streams", '{');
+	for (uint8_t s = 1; s < WIRE_STREAMS; s++) {
+		const struct store_stream *stream = &store->streams[s];
+
+		if (stream_is_empty(stream))
+			continue;
+		json_put_open(out, wire_stream_name(s), '{');
+		put_count(out, "produced", &stream->produced);
+		put_count(out, "stored", &stream->stored);
+		put_count(out, "duplicates", &stream->duplicate);
+		put_reasons(out, "lost", stream->lost);
+		put_reasons(out, "gaps", stream->gap);
+		json_put_close(out, '}');
+	}
+	json_put_close(out, '}');
+}
+
+static void put_epoch(struct json_out *out, const struct store *store)
+{
+	json_put_open(out, "epoch", '{');
+	json_put_string(out, "state", epoch_state_name(store->epoch.state));
+	json_put_string(out, "boot", *store->who.boot ? store->who.boot : NULL);
+	json_put_u64(out, "next", store->next);
+	json_put_u64(out, "acknowledged", store->durable);
+	json_put_close(out, '}');
+}
+
+static void put_vm(struct json_out *out, const struct vm *vm)
+{
+	json_put_open(out, NULL, '{');
+	json_put_string(out, "vm", vm->name);
+	json_put_string(out, "dir", vm->dir);
+	json_put_bool(out, "attached", vm->attach);
+	json_put_bool(out, "valid", vm->config);
+	if (vm->problem)
+		json_put_string(out, "problem", vm->problem);
+	if (vm->cid)
+		json_put_u64(out, "cid", vm->cid);
+	if (vm->base)
+		json_put_string(out, "socket", vm->base);
+	put_epoch(out, &vm->store);
+	json_put_u64(out, "connections", vm->connections);
+	json_put_bool(out, "booting", vm->boot);
+	json_put_bool(out, "logging", vm->logs);
+	if (vm->store.error)
+		json_put_i64(out, "logError", -vm->store.error);
+	json_put_u64(out, "boots", vm->boots_served);
+	json_put_u64(out, "logSessions", vm->log_sessions);
+	json_put_u64(out, "refused", vm->refused);
+	json_put_u64(out, "auditsDropped", vm->audits_dropped);
+	json_put_u64(out, "accountingErrors", vm->store.accounting_errors);
+	json_put_u64(out, "ownLinesDropped", vm->store.own_dropped);
+	put_count(out, "replayed", &vm->store.replayed);
+	put_streams(out, &vm->store);
+	json_put_close(out, '}');
+}
+
+static void put_counters(struct json_out *out, const struct daemon *daemon)
+{
+	const struct daemon_counters *counters = &daemon->counters;
+
+	json_put_open(out, "counters", '{');
+	json_put_u64(out, "accepted", counters->accepted);
+	json_put_u64(out, "boots", counters->boots);
+	json_put_u64(out, "applied", counters->applied);
+	json_put_u64(out, "logSessions", counters->log_sessions);
+	json_put_u64(out, "helloTimeouts", counters->hello_timeouts);
+	json_put_u64(out, "cuts", counters->cuts);
+	json_put_u64(out, "noDescriptor", counters->no_descriptor);
+	json_put_u64(out, "followersDropped", counters->followers_dropped);
+	json_put_u64(out, "refusedByGuest", counters->refused_by_guest);
+	json_put_open(out, "refused", '{');
+	for (uint16_t code = 1; code < WIRE_REFUSE_CODES; code++)
+		if (counters->refused[code])
+			json_put_u64(out, wire_refuse_name(code), counters->refused[code]);
+	json_put_close(out, '}');
+	json_put_close(out, '}');
+}
+
+char *status_make(struct daemon *daemon, size_t *len)
+{
+	struct json_out out = { .size = VM_BYTES * (daemon->vms.n + 1) + PATHS_BYTES * (daemon->vms.n + 1) };
+
+	/* Pages that are not written to are never there. */
+	out.buf = malloc(out.size);
+	if (!out.buf)
+		return NULL;
+	json_line_begin(&out);
+	json_put_u64(&out, "uptimeMs", (loop_now(&daemon->loop) - daemon->started) / LOOP_MS);
+	json_put_u64(&out, "connections", daemon->connections);
+	json_put_u64(&out, "followers", daemon->followers);
+	json_put_bool(&out, "secretsLocked", daemon->arena.locked);
+	put_counters(&out, daemon);
+	json_put_open(&out, "vms", '[');
+	for (size_t i = 0; i < daemon->vms.n; i++)
+		if (daemon->vms.all[i]->served)
+			put_vm(&out, daemon->vms.all[i]);
+	json_put_close(&out, ']');
+	if (!json_line_end(&out)) {
+		free(out.buf);
+		return NULL;
+	}
+	*len = out.len;
+	return out.buf;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vm: the machines that hawserd serves: their directories, their addresses, and the life of their epochs.
+ *
+ * A machine is there because its directory is (or was, when it was last looked at), or because a tool attached it.
+ * When its vm.json goes bad, the last good one is served on.
+ */
+#ifndef HOST_VM_H
+#define HOST_VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "daemonconfig.h"
+#include "listen.h"
+#include "loop.h"
+#include "store.h"
+#include "vmconfig.h"
+
+struct boot;
+struct local;
+struct logs;
+
+/* What a tool said when it attached the machine. */
+struct vm_attach {
+	char *dir, *socket;      /* absolute; socket NULL: by vm.json */
+	uint32_t cid;            /* 0: by vm.json */
+	char **args;             /* in place of process.args; n_args 0: as they are */
+	size_t n_args;
+	bool ephemeral;
+};
+
+/* A file that is told from another one, and from itself before it was changed. */
+struct vm_stamp {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec mtime, ctime;
+};
+
+struct vm {
+	struct daemon *daemon;
+	char name[VMCONFIG_NAME_MAX + 1];
+	char *dir;
+	struct vm_attach *attach;        /* NULL: a directory below vms */
+	bool seen;                       /* in the scan that is going on */
+	bool served;                     /* there is a vm.json, good or bad, and guests may come */
+	int watch;                       /* inotify's, or -1 */
+	struct vm_stamp stamp;           /* of the vm.json that was last read, good or bad */
+	struct vmconfig *config;         /* the last good one; NULL: there was none */
+	char *problem;                   /* with the vm.json of now, or with the listeners; NULL: none */
+	uint32_t cid;                    /* served on AF_VSOCK as; 0: not */
+	char *base;                      /* of its Unix sockets; NULL: none */
+	struct listener listeners[LISTEN_SERVICES];
+
+	struct store store;
+	LIST_HEAD(, boot) boots;         /* all sessions, also those that have said nothing yet */
+	LIST_HEAD(, logs) logses;
+	struct boot *boot;               /* the one that is past its HELLO, or NULL */
+	struct logs *logs;
+	uint32_t connections;
+	struct timer grace, retry, idle;
+	bool paused;                     /* its owner does not keep up */
+	LIST_HEAD(, local) followers;
+	struct vm *next_unsettled;
+	bool is_unsettled;
+	uint64_t boots_served, log_sessions, refused;
+	unsigned audits;                 /* notes in this second: see vm_audit */
+	unsigned audits_dropped;
+	uint64_t audit_second;
+};
+
+struct vms {
+	struct vm **all;                 /* sorted by name */
+	struct vm **by_cid;              /* sorted, made when it is needed */
+	size_t n, n_cid, size, size_cid;
+	bool cids_stale;
+	int inotify, slot;
+};
+
+/* Looks at every machine's directory as far as it can be without a guest. How many problems it logged. */
+unsigned vms_check(const struct daemonconfig *config);
+int vms_init(struct daemon *daemon);
+void vms_finish(struct daemon *daemon);
+/* Looks at the directory of all machines: new ones, those that are gone, and changed files. */
+void vms_scan(struct daemon *daemon);
+void vms_reopen(struct daemon *daemon);  /* log files that somebody moved are made anew */
+void vms_inotify(struct daemon *daemon);
+struct vm *vms_find(const struct daemon *daemon, const char *name);
+struct vm *vms_find_cid(struct daemon *daemon, uint32_t cid);
+
+/* attach is taken over. NULL with the problem set. */
+struct vm *vm_create_attached(struct daemon *daemon, const char *name, struct vm_attach *attach, struct problem *problem);
+void vm_attach_free(struct vm_attach *attach);
+/* Ends the machine's sessions and listeners; forget: its epoch's state, too. */
+void vm_destroy(struct vm *vm, bool forget);
+
+/* Reads vm.json again if it is another one now. */
+void vm_refresh(struct vm *vm);
+int vm_dir_open(const struct vm *vm);    /* a descriptor, or a negative errno */
+bool vm_secrets_spent(const struct vm *vm);      /* delivered once, and that was all */
+
+/* --- the epoch --------------------------------------------------------------------------------------------------- */
+
+void vm_delivered(struct vm *vm, const char *how);
+/* No log session is up any more, or none is yet: it may come within the grace. */
+void vm_grace_begin(struct vm *vm);
+void vm_grace_end(struct vm *vm);
+
+/* --- the log ----------------------------------------------------------------------------------------------------- */
+
+/* A line of hawserd's own in the machine's log and in hawserd's, at most a few a second. */
+void vm_audit(struct vm *vm, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/*
+ * Ends a batch. The journal follows at once, or with the group commit; with `now`, at once in any case. False: it could
+ * not be stored, and the log session is gone.
+ */
+bool vm_settle(struct vm *vm, bool now);
+void vm_commit_group(struct timer *timer);
+
+#endif
