@@ -187,9 +187,9 @@ static void counts_characters(void **state)
 static void names_the_nearest_key(void **state)
 {
 	(void)state;
-	assert_bad("{\"falg\":1}", "f:1:2: unknown key \"falg\"; did you mean \"flag\"?");
+	assert_bad("{\"flga\":1}", "f:1:2: unknown key \"flga\"; did you mean \"flag\"?");
 	assert_bad("{\"FLAG\":1}", "f:1:2: unknown key \"FLAG\"; did you mean \"flag\"?");
-	assert_bad("{\"choise\":1}", "f:1:2: unknown key \"choise\"; did you mean \"choice\"?");
+	assert_bad("{\"choic_\":1}", "f:1:2: unknown key \"choic_\"; did you mean \"choice\"?");
 	assert_bad("{\"object\":{\"iner\":1}}", "f:1:12: unknown key \"iner\"; did you mean \"inner\"?");
 	assert_bad("{\"object\":{\"xyz\":1}}", "f:1:12: unknown key \"xyz\"; known here: inner");
 	assert_bad("{\"object\":{\"\":1}}", "f:1:12: unknown key \"\"; known here: inner");
@@ -373,7 +373,7 @@ static void escapes(void **state)
 static void encodes_base64(void **state)
 {
 	static const struct { const char *bytes, *expected; } vectors[] = {       /* RFC 4648 */
-		{ "", "\"\"" }, { "f", "\"Zg==\"" }, { "fo", "\"Zm8=\"" }, { "foo", "\"Zm9v\"" },
+		{ "", "\"\"" }, { "f", "\"Zg==\"" }, { "go", "\"Z28=\"" }, { "foo", "\"Zm9v\"" },
 		{ "foob", "\"Zm9vYg==\"" }, { "fooba", "\"Zm9vYmE=\"" }, { "foobar", "\"Zm9vYmFy\"" },
 		{ "\xff\xfe\xfd", "\"//79\"" },
 	};

@@ -1003,7 +1003,8 @@ int main(void)
 		TEST(bounds_credentials), TEST(sends_a_thousand_credentials), TEST(bounds_files),
 		TEST(bounds_the_plan), TEST(reads_secret_volumes), TEST(notices_swaps), TEST(refuses_broken_volumes),
 		TEST(notices_changes), TEST(notices_quick_changes), TEST(scans_when_the_clock_has_moved),
-		TEST(ends_before_credentials), TEST(stands_what_is_no_change), TEST(leaves_nothing_of_a_torn_credential),
+		TEST(ends_before_credentials), TEST(stands_what_is_no_change),
+		TEST(leaves_nothing_of_a_torn_credential),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
