@@ -49,7 +49,7 @@ static const struct sample samples[] = {
 	{ WIRE_DIR, "ed010000 00000000 01000000 'app'", 13, 1, .text = { { 12, 3 } } },
 	{ WIRE_FILE, "a4010000 00000000 01000000" U64("06") "'motd'", 21, 1, .text = { { 20, 4 } } },
 	{ WIRE_DATA, "'ahoy' 0a00", 1, 1, .blob = true },
-	{ WIRE_SYMLINK, "00000000 01000000 0300 '../' 'now'", 14, 1, .text = { { 10, 6 } }, .str = 8 },
+	{ WIRE_SYMLINK, "00000000 01000000 0300 'a/b' 'now'", 14, 1, .text = { { 10, 6 } }, .str = 8 },
 	{ WIRE_CREDENTIAL, "00010000 00000000 01000000 03000000 'db.key'", 17, 1, .text = { { 16, 6 } } },
 	{ WIRE_COMMIT, "0e000000 12345678" },
 	{ WIRE_APPLIED, U64("01") },
