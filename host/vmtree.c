@@ -178,28 +178,6 @@ static char *read_link(const struct vmtree *tree, int dirfd, const char *name, c
 	return copy;
 }
 
-/* Whether a target, taken word by word from the directory the link is in, stays below the root. */
-static bool stays_below(const char *path, const char *target)
-{
-	long depth = 0;
-
-	for (; *path; path++)
-		depth += *path == '/';
-	while (*target) {
-		size_t len = strcspn(target, "/");
-
-		if (len == 2 && target[0] == '.' && target[1] == '.')
-			depth--;
-		else if (len > 1 || (len == 1 && target[0] != '.'))
-			depth++;
-		if (depth < 0)
-			return false;
-		target += len;
-		target += *target == '/';
-	}
-	return true;
-}
-
 static int check_link(const struct vmtree *tree, const struct vmtree_node *node, struct problem *problem)
 {
 	if (node->target[0] == '/')
@@ -207,7 +185,7 @@ static int check_link(const struct vmtree *tree, const struct vmtree_node *node,
 			"is an absolute symbolic link; make it relative to the directory it is in");
 	if (!json_text_ok(node->target, strlen(node->target)))
 		return vmtree_problem(tree, node->path, problem, "is a symbolic link whose target is not UTF-8");
-	return stays_below(node->path, node->target) ? 0 : vmtree_problem(tree, node->path, problem,
+	return wire_target_ok(wire_text(node->path), wire_text(node->target)) ? 0 : vmtree_problem(tree, node->path, problem,
 		"is a symbolic link that leaves files/ by \"..\"; shorten its target");
 }
 

@@ -44,7 +44,7 @@ static _Noreturn void shell_exec(const struct boot *boot)
 static _Noreturn void shells(const struct boot *boot)
 {
 	for (;;) {
-		pid_t pid = fork(), ended;
+		pid_t pid = _Fork(), ended;
 
 		if (pid == 0)
 			shell_exec(boot);

@@ -160,7 +160,7 @@ static _Noreturn void keeper_main(struct ring *ring, struct sources *sources, co
 	oom_never();
 	pid_write();
 	for (;;) {
-		pid_t pid = fork();
+		pid_t pid = _Fork();
 
 		if (pid == 0)
 			relay_main(ring, sources, host);
@@ -172,7 +172,7 @@ static _Noreturn void keeper_main(struct ring *ring, struct sources *sources, co
 
 int relay_start(struct ring *ring, struct sources *sources, const struct address *host)
 {
-	pid_t pid = fork();
+	pid_t pid = _Fork();
 
 	if (pid < 0)
 		return -errno;

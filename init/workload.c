@@ -185,7 +185,7 @@ static pid_t start(void)
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
-	pid = fork();
+	pid = _Fork();
 	if (pid == 0)
 		child(ends[1]);
 	close(ends[1]);

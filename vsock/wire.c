@@ -242,6 +242,29 @@ bool wire_path_ok(struct wire_text path)
 	return p < end && !dots(p, (size_t)(end - p));
 }
 
+/* Word by word from the directory the link is in: never above where the path began. */
+bool wire_target_ok(struct wire_text path, struct wire_text target)
+{
+	const char *p = target.s, *end = target.s + target.len;
+	long depth = 0;
+
+	for (uint32_t i = 0; i < path.len; i++)
+		depth += path.s[i] == '/';
+	if (!wire_text_clean(target, 1, WIRE_PATH_MAX) || *p == '/')
+		return false;
+	while (p < end && depth >= 0) {
+		const char *slash = memchr(p, '/', (size_t)(end - p));
+		size_t len = (size_t)((slash ? slash : end) - p);
+
+		if (len == 2 && p[0] == '.' && p[1] == '.')
+			depth--;
+		else if (len > 0 && !dots(p, len))
+			depth++;
+		p += len + (slash != NULL);
+	}
+	return depth >= 0;
+}
+
 static bool name_char(char c)
 {
 	return ((c | 32) >= 'a' && (c | 32) <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';

@@ -232,6 +232,7 @@ bool wire_text_is(struct wire_text text, const char *s);
 bool wire_text_copy(char *to, size_t size, struct wire_text text);       /* terminated; false when it does not fit */
 bool wire_text_clean(struct wire_text text, size_t min, size_t max);     /* the size is in range and there is no NUL */
 bool wire_path_ok(struct wire_text path);                /* relative, no empty, "." or ".." component */
+bool wire_target_ok(struct wire_text path, struct wire_text target);     /* a link at path to it stays below the root */
 bool wire_name_ok(struct wire_text name);                /* of a credential */
 
 /* CRC-32 of ISO 3309 (zlib, Ethernet); start with crc 0, go on with what the call before returned. */

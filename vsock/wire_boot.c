@@ -97,6 +97,8 @@ static void node_walk(struct codec *c, uint16_t type, struct wire_node *node)
 		codec_str(c, &node->target, 1, WIRE_PATH_MAX);
 	codec_rest(c, &node->path, 1, WIRE_PATH_MAX);
 	codec_require(c, wire_path_ok(node->path), "not a clean relative path");
+	if (type == WIRE_SYMLINK)
+		codec_require(c, wire_target_ok(node->path, node->target), "a link out of the tree");
 }
 
 static void boot_walk(struct codec *c, struct wire_boot *boot)

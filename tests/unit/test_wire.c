@@ -220,6 +220,22 @@ static void paths(void **state)
 	assert_false(wire_path_ok((struct wire_text){ path, WIRE_PATH_MAX + 1 }));
 }
 
+static void targets(void **state)
+{
+	static const struct { const char *path, *target; bool good; } cases[] = {
+		{ "now", "motd", true }, { "a/now", "../motd", true }, { "a/b/now", "../../x/./y", true },
+		{ "a/now", "b//c/../../..", true }, { "now", "a/..", true }, { "now", "..a/...", true },
+		{ "now", "..", false }, { "now", "../motd", false }, { "a/now", "../../motd", false },
+		{ "now", "a/../..", false }, { "now", "/etc/motd", false }, { "now", "", false },
+		{ "a/b", "../../a", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
+		if (wire_target_ok(wire_text(cases[i].path), wire_text(cases[i].target)) != cases[i].good)
+			fail_msg("%s -> %s", cases[i].path, cases[i].target);
+}
+
 static void names(void **state)
 {
 	char name[WIRE_NAME_MAX + 1];
@@ -414,6 +430,7 @@ int main(void)
 		cmocka_unit_test(frame_too_large),
 		cmocka_unit_test(texts),
 		cmocka_unit_test(paths),
+		cmocka_unit_test(targets),
 		cmocka_unit_test(names),
 		cmocka_unit_test(checksum),
 		cmocka_unit_test(checksum_in_parts),
