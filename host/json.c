@@ -328,6 +328,7 @@ static const struct { const char *theirs, *ours; } faults[] = {
 	{ "invalid token", "not a value; texts are in double quotes, other values are numbers, true and false" },
 	{ "unexpected token", "a value is expected here; there is no comma after the last element" },
 	{ "premature end of input", "this string has no end; add the missing quote" },
+	{ "invalid escape", "this string has no end; add the missing quote" },   /* others: string_fault() */
 	{ "too big integer", "this number is too large" },
 	{ "too big negative integer", "this number is too small" },
 	{ "real number overflow", "this number is too large" },

@@ -234,6 +234,7 @@ static void refuses_text(void **state)
 		{ "{\"a\":\"\\u12x4\"}", "f:1:7: \\u must be followed by four hexadecimal digits" },
 		{ "{\"a\":1,\"b\"", "f:1:11: the document ends too early; a quote or bracket is missing" },
 		{ "{\"a\":\"hunter2", "f:1:6: this string has no end; add the missing quote" },
+		{ "{\"a\":\"hunter2\\", "f:1:6: this string has no end; add the missing quote" },
 		{ "{} {}", "f:1:4: nothing may follow the end of the object; remove this" },
 		{ "[{}]", "f:1:1: must be an object, not an array" },
 		{ "{\"a\":truefalse}",
