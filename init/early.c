@@ -76,7 +76,6 @@ void early(struct boot *boot)
 	if (error == 0 && ring_open(&boot->ring) == 0)
 		event_to_ring(&boot->ring);
 	log_set(LOG_LEVEL_INFO, log_everywhere);
-	event_send_at(boot->start_ns, WIRE_EVENT_PHASE, PHASE_START, "start");
 	mount_early();
 	stdio_open();
 	boot->console = console;

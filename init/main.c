@@ -29,8 +29,14 @@ void boot_phase(enum phase phase)
 		[PHASE_HELLO] = "hello", [PHASE_COMMIT] = "commit", [PHASE_APPLY] = "apply",
 		[PHASE_HANDOFF] = "handoff",
 	};
+	static uint64_t reached_ns[PHASE_HANDOFF + 1];
 
-	event_send(WIRE_EVENT_PHASE, (int32_t)phase, names[phase]);
+	/* What was reached before there was a relay is told after the kernel's log, which is older. */
+	reached_ns[phase] = clock_boot_ns();
+	if (phase < PHASE_RELAY)
+		return;
+	for (enum phase p = phase == PHASE_RELAY ? PHASE_START : phase; p <= phase; p++)
+		event_send_at(reached_ns[p], WIRE_EVENT_PHASE, (int32_t)p, names[p]);
 }
 
 /* From here on two processes, which know no secret, carry the log; PID 1 writes to the ring no more. */
@@ -79,6 +85,7 @@ int main(int argc, char *argv[])
 	if (getpid() != 1)
 		return tool_main(argc, argv);
 
+	boot_phase(PHASE_START);
 	early(&boot);
 	boot_phase(PHASE_EARLY);
 	early_options(&boot);

@@ -12,16 +12,22 @@
 #include "entries.h"
 #include "tree.h"
 
-static int below(int root, const char *path, int flags, mode_t mode)
+/* In the stage, which only we have made, no link is followed. */
+#define STAGE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
+/* In the guest's root the image's own links (/bin -> usr/bin) are, and lead nowhere else, absolute or not. */
+#define ROOT (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+
+static int below(int root, const char *path, int flags, mode_t mode, uint64_t resolve)
 {
-	struct open_how how = { .flags = (uint64_t)flags | O_CLOEXEC, .mode = mode,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+	struct open_how how = { .flags = (uint64_t)flags | O_CLOEXEC, .mode = mode, .resolve = resolve };
 	long fd = syscall(SYS_openat2, root, path, &how, sizeof how);
 
 	return fd < 0 ? -errno : (int)fd;
 }
 
-int tree_parent(int root, struct wire_text path, char buf[static WIRE_PATH_MAX + 1], const char **name)
+/* The directory that holds path's last component; *name points to that, in buf. */
+static int parent_open(int root, struct wire_text path, uint64_t resolve, char buf[static WIRE_PATH_MAX + 1],
+	const char **name)
 {
 	char *slash;
 
@@ -30,18 +36,18 @@ int tree_parent(int root, struct wire_text path, char buf[static WIRE_PATH_MAX +
 	slash = strrchr(buf, '/');
 	if (!slash) {
 		*name = buf;
-		return below(root, ".", O_PATH | O_DIRECTORY, 0);
+		return below(root, ".", O_PATH | O_DIRECTORY, 0, resolve);
 	}
 	*slash = '\0';
 	*name = slash + 1;
-	return below(root, buf, O_PATH | O_DIRECTORY, 0);
+	return below(root, buf, O_PATH | O_DIRECTORY, 0, resolve);
 }
 
 int tree_make_dir(int root, struct wire_text path)
 {
 	char buf[WIRE_PATH_MAX + 1];
 	const char *name;
-	int parent = tree_parent(root, path, buf, &name), error = 0;
+	int parent = parent_open(root, path, STAGE, buf, &name), error = 0;
 
 	if (parent < 0)
 		return parent;
@@ -55,7 +61,7 @@ int tree_make_link(int root, struct wire_text path, struct wire_text target)
 {
 	char buf[WIRE_PATH_MAX + 1], to[WIRE_PATH_MAX + 1];
 	const char *name;
-	int parent = tree_parent(root, path, buf, &name), error = 0;
+	int parent = parent_open(root, path, STAGE, buf, &name), error = 0;
 
 	if (parent < 0)
 		return parent;
@@ -73,7 +79,7 @@ int tree_make_file(int root, struct wire_text path)
 
 	if (!wire_text_copy(buf, sizeof buf, path))
 		return -ENAMETOOLONG;
-	return below(root, buf, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	return below(root, buf, O_WRONLY | O_CREAT | O_EXCL, 0600, STAGE);
 }
 
 int tree_own(int dirfd, const char *name, const struct wire_node *node, bool is_link)
@@ -138,11 +144,11 @@ int tree_move(int from, int to, struct wire_text path, const struct wire_node *n
 {
 	char buf[WIRE_PATH_MAX + 1], same[WIRE_PATH_MAX + 1];
 	const char *name;
-	int source = tree_parent(from, path, buf, &name), destination, error;
+	int source = parent_open(from, path, STAGE, buf, &name), destination, error;
 
 	if (source < 0)
 		return source;
-	destination = tree_parent(to, path, same, &name);
+	destination = parent_open(to, path, ROOT, same, &name);
 	error = destination < 0 ? destination : entry_move(source, destination, name, node, is_link);
 	if (destination >= 0)
 		close(destination);
@@ -154,7 +160,7 @@ int tree_place_dir(int to, struct wire_text path, const struct wire_node *node)
 {
 	char buf[WIRE_PATH_MAX + 1];
 	const char *name;
-	int parent = tree_parent(to, path, buf, &name), error = 0, there;
+	int parent = parent_open(to, path, ROOT, buf, &name), error = 0, there;
 
 	if (parent < 0)
 		return parent;
@@ -163,8 +169,9 @@ int tree_place_dir(int to, struct wire_text path, const struct wire_node *node)
 	} else if (errno != EEXIST) {
 		error = -errno;
 	} else {
-		there = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		error = there < 0 ? -errno : 0;
+		wire_text_copy(buf, sizeof buf, path);
+		there = below(to, buf, O_PATH | O_DIRECTORY, 0, ROOT);
+		error = there < 0 ? there : 0;
 		if (there >= 0)
 			close(there);
 	}

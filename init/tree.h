@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* tree: files and directories below a directory, by paths that were checked, following no symbolic link anywhere. */
+/*
+ * tree: files and directories below a directory, by paths that were checked. In a stage no symbolic link is followed; in
+ * the guest's root those of the image are, and never out of it.
+ */
 #ifndef INIT_TREE_H
 #define INIT_TREE_H
 
@@ -7,14 +10,12 @@
 
 #include "../vsock/wire.h"
 
-/* All return 0 or a descriptor, or a negative errno. -ELOOP: the path leads through a symbolic link. */
+/* In a stage. All return 0 or a descriptor, or a negative errno; -ELOOP: the path leads through a symbolic link. */
 int tree_make_dir(int root, struct wire_text path);
 int tree_make_link(int root, struct wire_text path, struct wire_text target);
 int tree_make_file(int root, struct wire_text path);     /* to write; -EEXIST when it is there */
-/* The directory that holds path's last component; *name points to that, in buf. */
-int tree_parent(int root, struct wire_text path, char buf[static WIRE_PATH_MAX + 1], const char **name);
 /*
- * Puts what lies at path below `from` at the same path below `to`: renamed, or copied where another file system is
+ * Puts what lies at path in the stage `from` at the same path below the root `to`: renamed, or copied where another file system is
  * mounted there. What was there is replaced, unless it is a directory. Owner and mode are set first.
  */
 int tree_move(int from, int to, struct wire_text path, const struct wire_node *node, bool is_link);
