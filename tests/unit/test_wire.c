@@ -220,20 +220,31 @@ static void paths(void **state)
 	assert_false(wire_path_ok((struct wire_text){ path, WIRE_PATH_MAX + 1 }));
 }
 
+/* Links, and whether their targets stay below the root. */
 static void targets(void **state)
 {
-	static const struct { const char *path, *target; bool good; } cases[] = {
-		{ "now", "motd", true }, { "a/now", "../motd", true }, { "a/b/now", "../../x/./y", true },
-		{ "a/now", "b//c/../../..", true }, { "now", "a/..", true }, { "now", "..a/...", true },
-		{ "now", "..", false }, { "now", "../motd", false }, { "a/now", "../../motd", false },
-		{ "now", "a/../..", false }, { "now", "/etc/motd", false }, { "now", "", false },
-		{ "a/b", "../../a", false },
+	static const struct { const char *path, *target; bool good; } links[] = {
+		{ "now", "motd", true }, { "now", "a/b", true }, { "now", ".", true }, { "now", "./a", true },
+		{ "now", "a//b", true }, { "now", "a/", true }, { "now", "...", true }, { "now", "..a/x", true },
+		{ "now", "a/..", true }, { "now", "a/../b", true }, { "now", "a/./..", true },
+		{ "now", "..", false }, { "now", "../a", false }, { "now", "a/../..", false }, { "now", "a/../../a/b", false },
+		{ "now", "./..", false }, { "now", "a//../..", false }, { "now", "../now/a/b/c", false },
+		{ "a/now", "..", true }, { "a/now", "../b", true }, { "a/now", "../..", false }, { "a/now", "../../a", false },
+		{ "a/b/now", "../../c", true }, { "a/b/now", "../../..", false }, { "a/b/now", "c/../../..", true },
+		{ "a/b/now", "c/../../../..", false },
+		{ "now", "/", false }, { "now", "/etc", false }, { "a/now", "/..", false }, { "now", "", false },
 	};
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-		if (wire_target_ok(wire_text(cases[i].path), wire_text(cases[i].target)) != cases[i].good)
-			fail_msg("%s -> %s", cases[i].path, cases[i].target);
+	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++)
+		if (wire_target_ok(wire_text(links[i].path), wire_text(links[i].target)) != links[i].good)
+			fail_msg("%s -> %s", links[i].path, links[i].target);
+	/* Only its own bytes count. */
+	assert_true(wire_target_ok(wire_text("now"), (struct wire_text){ "a/../..", 4 }));
+	assert_true(wire_target_ok(wire_text("now"), (struct wire_text){ "..a", 3 }));
+	assert_false(wire_target_ok(wire_text("now"), (struct wire_text){ "..a", 2 }));
+	assert_false(wire_target_ok((struct wire_text){ "now/a", 3 }, wire_text("..")));
+	assert_false(wire_target_ok(wire_text("now"), (struct wire_text){ "a\0b", 3 }));
 }
 
 static void names(void **state)

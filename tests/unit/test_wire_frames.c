@@ -317,6 +317,8 @@ static const struct {
 	{ WIRE_FILE, -1, 16, 4, UINT32_MAX, true },
 	{ WIRE_FILE, -1, 20, 1, '/', false },
 	{ WIRE_SYMLINK, -1, 13, 1, '/', false },
+	{ WIRE_SYMLINK, -1, 10, 1, '/', false },     /* to an absolute path */
+	{ WIRE_SYMLINK, -1, 10, 4, 0x6e2f2e2e, false },      /* to ../ */
 	{ WIRE_CREDENTIAL, -1, 0, 4, 010000, false },
 	{ WIRE_CREDENTIAL, -1, 12, 4, 0, true },
 	{ WIRE_CREDENTIAL, -1, 12, 4, 1048576, true },
