@@ -71,7 +71,7 @@ $(BUILD)/host-obj/%.o: %.c
 $(BUILD)/libhawser.a: $(HOST_OBJ)
 	@echo "  AR    $@"
 	@rm -f $@
-	$(Q)ar rcsD $@ $^
+	$(Q)ar qcsD $@ $^
 
 $(HOST_MAIN:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/host-obj/host/%.o $(BUILD)/libhawser.a
 	@echo "  LINK  $@"
@@ -128,7 +128,7 @@ $(BUILD)/san/%.o: %.c
 
 $(BUILD)/san/libhawser.a: $(SAN_OBJ)
 	@rm -f $@
-	$(Q)ar rcsD $@ $^
+	$(Q)ar qcsD $@ $^
 
 $(UNIT:%=$(BUILD)/unit/%): $(BUILD)/unit/%: $(BUILD)/san/tests/unit/%.o $(BUILD)/san/libhawser.a
 	@mkdir -p $(@D)

@@ -10,6 +10,7 @@
 #include "clock.h"
 
 #define SECOND_NS 1000000000ll
+#define POOL 64                  /* bytes of entropy taken at once */
 
 uint64_t clock_boot_ns(void)
 {
@@ -43,14 +44,14 @@ int32_t clock_set(uint64_t wall_ns)
 
 int clock_entropy(const void *bytes, size_t len, bool credit)
 {
-	struct { struct rand_pool_info info; unsigned char bytes[64]; } pool;
+	union { struct rand_pool_info info; unsigned char room[sizeof(struct rand_pool_info) + POOL]; } pool;
 	int credited = 0;
 	int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		return 0;
-	if (len > sizeof pool.bytes)
-		len = sizeof pool.bytes;
+	if (len > POOL)
+		len = POOL;
 	pool.info.entropy_count = (int)len * 8;
 	pool.info.buf_size = (int)len;
 	memcpy(pool.info.buf, bytes, len);
