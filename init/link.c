@@ -12,6 +12,7 @@
 #define GREETING_NS (1000 * MS)
 #define SILENCE_NS (15000 * MS)  /* unacknowledged records and no ACK: the connection is as good as cut */
 #define REST_NS (4 * MS)
+#define PATIENCE_NS (250 * MS)   /* without progress of the host, for which writers wait before records are dropped */
 #define SMALL 1024               /* bytes of a frame below which it pays to wait for more */
 
 static uint8_t in_storage[WIRE_FRAME_MAX], out_storage[2 * WIRE_FRAME_MAX];
@@ -90,6 +91,12 @@ static bool refused(struct link *link, const struct wire_frame *frame)
 	return true;
 }
 
+static void progress(struct link *link)
+{
+	link->heard_ns = clock_boot_ns();
+	link->until_ns = link->heard_ns + SILENCE_NS;
+}
+
 /* One frame from the host. false: it made no sense, or it was the last one. */
 static bool link_take(struct link *link, struct ring *ring, const struct wire_frame *frame)
 {
@@ -104,12 +111,12 @@ static bool link_take(struct link *link, struct ring *ring, const struct wire_fr
 			return false;
 		link->sent = log.welcome.next;
 		link->state = LINK_UP;
-		link->until_ns = clock_boot_ns() + SILENCE_NS;
+		progress(link);
 		backoff_reset(&link->backoff);
 		return true;
 	}
 	if (log.type == WIRE_ACK && link->state == LINK_UP) {
-		link->until_ns = clock_boot_ns() + SILENCE_NS;
+		progress(link);
 		return ring_ack(ring, log.ack, link->sent);
 	}
 	if (log.type == WIRE_END_ACK && link->state == LINK_UP && link->ended) {
@@ -199,7 +206,7 @@ void link_run(struct link *link, struct ring *ring, short revents, bool close)
 	if (link->state == LINK_UP)
 		link_speak(link, ring, close);
 	if (link->state == LINK_UP && ring_state(ring)->acked == link->sent)
-		link->until_ns = now + SILENCE_NS;       /* nothing is awaited */
+		progress(link);          /* nothing is awaited */
 	if (link->state != LINK_PAUSED && now >= link->until_ns)
 		link_cut(link, false);
 }
@@ -225,6 +232,11 @@ uint64_t link_timer(const struct link *link, const struct ring *ring)
 	    link->rest_ns < link->until_ns)
 		return link->rest_ns;
 	return link->until_ns;
+}
+
+bool link_flows(const struct link *link)
+{
+	return link->state == LINK_UP && clock_boot_ns() < link->heard_ns + PATIENCE_NS;
 }
 
 uint64_t link_rest(const struct link *link)

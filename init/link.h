@@ -24,6 +24,7 @@ struct link {
 	int fd;
 	struct backoff backoff;
 	uint64_t until_ns;       /* of the pause, the attempt, the greeting, or the host's silence */
+	uint64_t heard_ns;       /* when the host last made progress, or nothing was awaited of it */
 	uint64_t rest_ns;        /* after a small frame: when the next small one may go out */
 	uint64_t sent;           /* the number of the next record to send */
 	uint64_t ended;          /* what the last END said, plus 1; 0: none on this connection */
@@ -39,6 +40,8 @@ short link_events(const struct link *link, const struct ring *ring);
 uint64_t link_timer(const struct link *link, const struct ring *ring);
 /* Does all that can be done without waiting. close: END is wanted once everything is sent. */
 void link_run(struct link *link, struct ring *ring, short revents, bool close);
+/* The host keeps up: it is worth to wait for room in the ring rather than to drop records. */
+bool link_flows(const struct link *link);
 /* After a small frame the relay rests, so that small writes come together; until this time. */
 uint64_t link_rest(const struct link *link);
 

@@ -118,6 +118,7 @@ static _Noreturn void relay_main(struct ring *ring, struct sources *sources, con
 		bool listen = !relay.blocked && (relay.closing || clock_boot_ns() >= link_rest(&relay.link));
 
 		relay_wait(&relay, polled, listen);
+		ring->patient = link_flows(&relay.link);
 		relay.closing |= polled[POLL_SIGNALS].revents != 0;
 		if (listen)
 			sources_run(&relay, polled);

@@ -83,6 +83,7 @@ int ring_create(struct ring *ring, uint32_t size)
 	ring->view = NULL;
 	ring->view_size = 0;
 	ring->cursor_seq = ring->cursor = 0;
+	ring->patient = false;
 	state = &shared->state[0];
 	state->size = size;
 	shared->intent.at = NO_INTENT;
@@ -218,7 +219,7 @@ static bool fits(const struct ring_state *state, uint32_t bytes)
 
 bool ring_blocks(const struct ring *ring, uint32_t bytes)
 {
-	return ring->shared->orders.full == WIRE_FULL_BLOCK && !fits(ring_state(ring), bytes);
+	return (ring->patient || ring->shared->orders.full == WIRE_FULL_BLOCK) && !fits(ring_state(ring), bytes);
 }
 
 uint8_t *ring_reserve(struct ring *ring, uint32_t bytes)

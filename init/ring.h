@@ -82,6 +82,7 @@ struct ring {
 	uint8_t *object;                 /* both halves, each WIRE_RING_MAX; pages come when they are touched */
 	uint8_t *view;                   /* this process's two mappings of the ring in a row */
 	uint32_t view_size;
+	bool patient;                    /* the relay's: room will come soon, so wait for it under any policy */
 	uint64_t cursor_seq, cursor;     /* where the record after the last frame lies, so that nobody has to walk */
 };
 
@@ -97,7 +98,7 @@ bool ring_unsent(const struct ring *ring, uint64_t sent);        /* there is som
 
 /*
  * Room for a record of up to `bytes` of data: where the data goes. With WIRE_FULL_DROP the oldest records make room;
- * with WIRE_FULL_BLOCK NULL when there is none.
+ * with WIRE_FULL_BLOCK, or as long as the ring is patient, NULL when there is none.
  */
 uint8_t *ring_reserve(struct ring *ring, uint32_t bytes);
 bool ring_blocks(const struct ring *ring, uint32_t bytes);       /* ring_reserve would say NULL */
