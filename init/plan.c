@@ -81,7 +81,7 @@ static const char *record_check(struct plan *plan, const struct wire_boot *recor
 	if (seen(plan, record))
 		return "comes twice for the same name";
 	if (record->type == WIRE_ARG || record->type == WIRE_ENV)
-		plan->args_len += record->text.len + 1;
+		plan->args_len += record->text.len + 8;
 	if (plan->args_len > WIRE_ARGS_MAX)
 		return "makes arguments and environment longer than 128 KiB";
 	if (record->type == WIRE_CREDENTIAL)

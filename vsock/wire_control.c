@@ -55,9 +55,12 @@ static void control_walk(struct codec *c, struct wire_control *control)
 	case WIRE_STDERR:
 		codec_blob(c, &control->bytes);
 		break;
-	case WIRE_CREDIT:
 	case WIRE_EXEC_SIGNAL:
 	case WIRE_SIGNAL:
+		codec_u32(c, &control->number);
+		codec_require(c, control->number >= 1 && control->number <= 64, "a signal that is none");
+		break;
+	case WIRE_CREDIT:
 	case WIRE_STOP:
 	case WIRE_DONE:
 		codec_u32(c, &control->number);
@@ -69,6 +72,7 @@ static void control_walk(struct codec *c, struct wire_control *control)
 	case WIRE_EXIT:
 		codec_u32(c, &control->exit.code);
 		codec_u32(c, &control->exit.signal);
+		codec_require(c, control->exit.code <= 255 && control->exit.signal <= 64, "an end that no program has");
 		break;
 	default:
 		codec_unknown(c);
