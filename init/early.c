@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -71,6 +72,8 @@ void early(struct boot *boot)
 
 	*boot = (struct boot){ .start_ns = clock_boot_ns(), .output = -1 };
 	signals_block(&boot->mask);
+	/* Nobody traces PID 1, reads its memory or gets a core of it, while it handles secrets; exec undoes this. */
+	prctl(PR_SET_DUMPABLE, 0);
 	umask(022);
 	error = ring_create(&boot->ring, RING_DEFAULT);
 	if (error == 0 && ring_open(&boot->ring) == 0)

@@ -211,9 +211,8 @@ void link_run(struct link *link, struct ring *ring, short revents, bool close)
 		link_cut(link, false);
 }
 
-short link_events(const struct link *link, const struct ring *ring)
+short link_events(const struct link *link)
 {
-	(void)ring;
 	switch (link->state) {
 	case LINK_PAUSED:
 		return 0;

@@ -36,7 +36,7 @@ void link_init(struct link *link, const struct address *host, uint32_t seed);
 /* The token has come, or changed: dials at once. */
 void link_start(struct link *link);
 /* What to poll for (0: nothing), and when to call again at the latest (UINT64_MAX: no need). */
-short link_events(const struct link *link, const struct ring *ring);
+short link_events(const struct link *link);
 uint64_t link_timer(const struct link *link, const struct ring *ring);
 /* Does all that can be done without waiting. close: END is wanted once everything is sent. */
 void link_run(struct link *link, struct ring *ring, short revents, bool close);

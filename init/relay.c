@@ -86,7 +86,7 @@ static void relay_wait(struct relay *relay, struct pollfd *polled, bool listen)
 	timeout = (struct timespec){ .tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u) };
 	for (int id = 0; id < SOURCES; id++)
 		polled[id] = (struct pollfd){ .fd = listen ? relay->sources->fd[id] : -1, .events = POLLIN };
-	polled[POLL_LINK] = (struct pollfd){ .fd = link->fd, .events = link_events(link, relay->ring) };
+	polled[POLL_LINK] = (struct pollfd){ .fd = link->fd, .events = link_events(link) };
 	/* Once it has said that, its part is done: what is readable for ever must not be polled for ever. */
 	polled[POLL_SIGNALS] = (struct pollfd){ .fd = relay->closing ? -1 : relay->signals, .events = POLLIN };
 	if (ppoll(polled, POLLED, until == UINT64_MAX ? NULL : &timeout, NULL) <= 0)

@@ -243,6 +243,18 @@ static bool again(bool failed, unsigned restarts)
 	return failed || w.policy.restart == WIRE_RESTART_ALWAYS;
 }
 
+/* False when the machine is ended meanwhile. */
+static bool pause_take(unsigned ms)
+{
+	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000 };
+	sigset_t term;
+
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	w.stopping = sigtimedwait(&term, NULL, &t) == SIGTERM;
+	return !w.stopping;
+}
+
 static int run(void)
 {
 	unsigned pause_ms = RESTART_MIN_MS;
@@ -262,7 +274,8 @@ static int run(void)
 		}
 		if (!again(failed, restarts))
 			return failed;
-		clock_sleep_ms(pause_ms);
+		if (!pause_take(pause_ms))
+			return failed;
 		pause_ms = pause_ms * 2 < RESTART_MAX_MS ? pause_ms * 2 : RESTART_MAX_MS;
 	}
 }
