@@ -91,22 +91,33 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+cache_lock_file()
+{
+	printf '%s/lock/%s' "$cache" "$(printf %s "$1" | tr / _)"
+}
+
 # cache_lock NAME: one run at a time comes past here with the same name.
 cache_lock()
 {
 	mkdir -p -- "$cache/lock" "$(dirname "$cache/$1")" ||
 		die "cannot make the cache directory $cache: set HAWSER_CACHE to another"
-	exec 9>"$cache/lock/$(printf %s "$1" | tr / _)"
+	exec 9>"$(cache_lock_file "$1")"
 	if ! flock -n 9; then
 		say "waiting for another run that makes $1"
 		flock 9
 	fi
 }
 
-# cache_stage NAME: makes the directory $stage. The lock of that name must be held.
+# cache_stage NAME: makes the directory $stage. The lock of that name must be held. Stages that killed runs left
+# behind, of this name or of others, go.
 cache_stage()
 {
 	rm -rf -- "$cache/$1".stage.*
+	for stage_old in "$cache/${1%/*}"/*.stage.*; do
+		[ -d "$stage_old" ] || continue
+		stage_name=${1%/*}/${stage_old##*/}
+		(! flock -n 8 || rm -rf -- "$stage_old") 8>"$(cache_lock_file "${stage_name%.stage.*}")"
+	done
 	stage=$(mktemp -d -- "$cache/$1.stage.XXXXXX")
 	chmod 755 -- "$stage"
 }
