@@ -21,6 +21,10 @@ export LC_ALL=C TZ=UTC
 top=$(dirname "$here")
 program=${0##*/}
 cache=${HAWSER_CACHE:-${XDG_CACHE_HOME:-${HOME:?set HOME, or HAWSER_CACHE to a directory}/.cache}/hawser}
+case $cache in
+/*) ;;
+*) cache=$PWD/$cache ;;
+esac
 stage=
 job=
 on_finish=
