@@ -85,6 +85,7 @@ finish()
 	if [ -n "$job" ]; then
 		kill "$job" 2>/dev/null || :
 		wait "$job" 2>/dev/null || :
+		rm -f -- "$run_log"
 	fi
 	[ -z "$stage" ] || rm -rf -- "$stage"
 	[ -z "$on_finish" ] || "$on_finish"
