@@ -154,15 +154,15 @@ static const struct json_field bytes_field = { "bytes", JSON_KIND_STRING, offset
 static const struct json_field value_field = { "value", JSON_KIND_U64, offsetof(struct client_record, value),
 	.max = INT64_MAX };
 
-static int known_fields(const struct json_value *object, const struct json_field fields[],
-	struct client_record *record, struct problem *problem)
+int client_fields_read(const struct json_value *object, const struct json_field fields[], void *into,
+	struct problem *problem)
 {
 	struct json_value member = { 0 };
 	while (json_next(object, &member)) {
 		const struct json_field *field = fields;
 		while (field->key && strcmp(field->key, member.key) != 0)
 			field++;
-		if (field->key && json_field(&member, field, record, problem) < 0)
+		if (field->key && json_field(&member, field, into, problem) < 0)
 			return -1;
 	}
 	return 0;
@@ -199,16 +199,16 @@ static int read_top(const struct json_value *top, struct client_record *record, 
 {
 	struct json_value member;
 	struct problem ignored;
-	if (known_fields(top, record_fields, record, problem) < 0)
+	if (client_fields_read(top, record_fields, record, problem) < 0)
 		return -1;
 	record->has_ns = json_member(top, "ns", &member);
 	if (json_member(top, "value", &member))
 		record->value_below_0 = json_field(&member, &value_field, record, &ignored) < 0;
-	if (json_member(top, "lost", &member) && known_fields(&member, lost_fields, record, problem) < 0)
+	if (json_member(top, "lost", &member) && client_fields_read(&member, lost_fields, record, problem) < 0)
 		return -1;
 	if (!record->stream)
-		return json_problem(top, problem, "the key \"stream\" is missing");
-	return read_bytes(top, record, problem);
+		return 0;
+	return read_bytes(top, record, problem) < 0 ? -1 : 1;
 }
 
 int client_record_read(struct client_record *record, const char *line, size_t len, struct problem *problem)

@@ -11,7 +11,7 @@
 
 #define CLIENT_RUNTIME "/run/hawser"     /* where a hawserd of the system is */
 #define CLIENT_SOCKET "control.sock"
-#define CLIENT_LINE_MAX (4 << 20)        /* longer lines cannot come from a hawserd */
+#define CLIENT_LINE_MAX (64 << 20)       /* the longest is a status: 2 KiB or so for each machine */
 
 struct client {
 	int fd;                          /* not blocking; -1: not connected */
@@ -51,9 +51,16 @@ struct client_record {
 
 #define CLIENT_NO_PRIORITY 0xff
 
-/* Unknown keys are skipped: a newer hawserd may say more. 0, or -1 with the problem set; free the record anyway. */
+/*
+ * 1; 0: this line is no record, but the answer to a request; -1 with the problem set. Free the record in any case.
+ * Unknown keys are skipped: a newer hawserd may say more.
+ */
 int client_record_read(struct client_record *record, const char *line, size_t len, struct problem *problem);
 void client_record_free(struct client_record *record);
+
+/* The members of an object that a table knows, into a structure; others are skipped. 0, or -1 with the problem set. */
+int client_fields_read(const struct json_value *object, const struct json_field fields[], void *into,
+	struct problem *problem);
 
 /* The answer to a request: 0 when it says "ok", -1 with the problem set to its "error". */
 int client_answer_read(const char *line, size_t len, struct problem *problem);

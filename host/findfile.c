@@ -61,6 +61,8 @@ char *findfile_path(const char *name)
 char *findfile_sibling(const char *name)
 {
 	char *path = beside("", name, X_OK);
+	if (!path)
+		path = beside("/../sbin", name, X_OK);   /* which few users have in their PATH */
 	return path ? path : findfile_path(name);
 }
 

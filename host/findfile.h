@@ -7,7 +7,7 @@
 
 /* NAME beside this program, or in PREFIX/share/hawser when this program is PREFIX/bin/hawser. */
 char *findfile_data(const char *name);
-/* The program NAME beside this one, or in $PATH. */
+/* The program NAME beside this one, in PREFIX/sbin, or in $PATH. */
 char *findfile_sibling(const char *name);
 /* The program NAME in $PATH. A name with a slash is looked up as it is. */
 char *findfile_path(const char *name);

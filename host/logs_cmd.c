@@ -17,6 +17,7 @@
 
 #define ANSWER_MS 10000
 #define TAIL_DEFAULT 1000        /* hawserd gives what it still has of them */
+#define TAIL_MAX 100000
 
 static const char usage[] =
 	"usage: hawser logs [-f] [-n N] [--since TIME] [--stream NAME] [--priority P] [--json] [--runtime DIR] VM\n"
@@ -94,7 +95,7 @@ static bool number_parse(const char *text, uint64_t *n)
 	char *end;
 	errno = 0;
 	*n = strtoull(text, &end, 10);
-	return isdigit((unsigned char)*text) && !*end && !errno && *n <= 1000000;
+	return isdigit((unsigned char)*text) && !*end && !errno && *n <= TAIL_MAX;
 }
 
 static int wrong(const char *option, const char *value, const char *must)
@@ -122,7 +123,7 @@ static int parse(struct options *o, int argc, char *argv[])
 		case 'r': o->runtime = optarg; break;
 		case 'n':
 			if (!number_parse(optarg, &o->tail))
-				return wrong("-n", optarg, "must be a number up to 1000000");
+				return wrong("-n", optarg, "must be a number up to 100000");
 			break;
 		case 'S':
 			if ((fault = logs_cmd_since(o->since, optarg, (long long)time(NULL))))
@@ -159,20 +160,27 @@ static bool wanted(const struct options *o, const struct client_record *record)
 		(!*o->since || !record->time || strcmp(record->time, o->since) >= 0);
 }
 
-static void line_show(const struct options *o, struct show *show, struct outqueue *out, const char *line, size_t len)
+/* False: this line ends what was asked for. */
+static bool line_show(const struct options *o, struct show *show, struct outqueue *out, const char *line, size_t len)
 {
 	struct client_record record;
 	struct problem problem;
-	if (client_record_read(&record, line, len, &problem) < 0)
+	int result = client_record_read(&record, line, len, &problem);
+	if (result < 0)
 		fprintf(stderr, "hawser logs: a line that is no record is left out: %s\n", problem.text);
-	else if (wanted(o, &record) && o->json) {
+	else if (result > 0 && wanted(o, &record) && o->json) {
 		outqueue_put(out, line, len);
 		outqueue_put(out, "\n", 1);
-	} else if (wanted(o, &record))
+	} else if (result > 0 && wanted(o, &record))
 		show_record(show, out, &record);
 	client_record_free(&record);
+	return result != 0;
 }
 
+/*
+ * Lines are asked for by following; who does not want to follow asks for the status as well, whose answer comes behind
+ * the lines there are, and so ends them.
+ */
 static int request(struct client *client, const struct options *o)
 {
 	char buf[1024];
@@ -181,9 +189,14 @@ static int request(struct client *client, const struct options *o)
 	json_put_string(&out, "op", "follow");
 	json_put_string(&out, "vm", o->vm);
 	json_put_u64(&out, "tail", o->tail);
-	if (!o->follow)
-		json_put_bool(&out, "follow", false);
-	return json_line_end(&out) ? client_send(client, &out) : -EMSGSIZE;
+	if (!json_line_end(&out))
+		return -ENAMETOOLONG;
+	if (!o->follow) {
+		json_line_begin(&out);
+		json_put_string(&out, "op", "status");
+		json_line_end(&out);
+	}
+	return client_send(client, &out);
 }
 
 /* 1: there is more to come; 0: that was all; -errno. What was read is out before we wait again. */
@@ -191,14 +204,15 @@ static int lines_show(struct client *client, const struct options *o, struct sho
 {
 	const char *line;
 	size_t len;
+	bool more = true;
 	int result = client_line_wait(client, -1, &line, &len);
 	if (result <= 0)
 		return result;
 	do
-		line_show(o, show, out, line, len);
-	while (!outqueue_full(out) && client_line(client, &line, &len));
+		more = line_show(o, show, out, line, len);
+	while (more && !outqueue_full(out) && client_line(client, &line, &len));
 	outqueue_drain(out);
-	return out->error ? -out->error : 1;
+	return out->error ? -out->error : more;
 }
 
 int logs_cmd_main(int argc, char *argv[])

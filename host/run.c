@@ -46,6 +46,7 @@
 #define START_MS 10000           /* for helpers to start, and for hawserd to answer */
 #define QEMU_TERM_MS 2000        /* from SIGTERM to SIGKILL */
 #define DRAIN_MS 500             /* for bytes on their way; then vhost-device-vsock is ended, and once more */
+#define QUIET_MS 10000           /* from QEMU's start to a word on a guest that has not dialled */
 #define POWER_MS 5000            /* from the guest's END to its machine's */
 #define HELPER_TERM_MS 500       /* for hawserd and vhost-device-vsock to end by themselves */
 #define REQUEST_MAX (1 << 20)
@@ -72,6 +73,7 @@ struct run {
 	char own_runtime[JANITOR_DIR_MAX + 8];
 	int signals, ready, inotify;     /* descriptors; -1: not (or not any more) open */
 	bool hawserd_ready, device_ready, device_told;   /* told: DRAINING has ended it */
+	bool powering_off;               /* the guest has said END */
 
 	enum stage stage;
 	uint64_t began, deadline;        /* CLOCK_MONOTONIC, ns; 0: no deadline */
@@ -261,36 +263,48 @@ static int device_start(struct run *r)
 	return helper_start(r, DEVICE, &args, -1);
 }
 
+/* A private hawserd does not read the system's settings. It listens on AF_VSOCK only for a machine that needs it. */
+static int hawserd_settings(struct run *r, const char *file)
+{
+	FILE *f = fopen(file, "we");
+	bool ok = f && fprintf(f, "{ \"vsock\": %s }\n", r->o.vhost ? "true" : "false") > 0;
+	if ((f && fclose(f) != 0) || !ok)
+		return fail(r, NULL, "cannot write %s: %s", file, strerror(errno));
+	return 0;
+}
+
 static int hawserd_start_own(struct run *r)
 {
-	static const char *const dirs[] = { "run", "state", "vms" };
+	static const char *const dirs[][2] = { { "--runtime", "run" }, { "--state", "state" }, { "--vms", "vms" } };
 	struct arglist args = { 0 };
-	char path[sizeof r->own_runtime];
+	char path[sizeof r->own_runtime + 8];
 	int ends[2];
 
 	if (!(r->hawserd = findfile_sibling("hawserd")))
-		return fail(r, NULL, "cannot find the program hawserd beside this one or in $PATH: build it (make), or start one "
+		return fail(r, NULL, "cannot find the program hawserd beside this one, in ../sbin or in $PATH: build it (make), or start one "
 			"and name its runtime directory with --runtime");
-	for (size_t i = 0; i < 3; i++) {
-		snprintf(path, sizeof path, "%s/%s", r->janitor.dir, dirs[i]);
-		if (mkdir(path, 0700) < 0)
-			return fail(r, NULL, "cannot make the directory %s: %s", path, strerror(errno));
-	}
+	snprintf(path, sizeof path, "%s/hawserd.json", r->janitor.dir);
+	if (hawserd_settings(r, path) < 0)
+		return -1;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return fail(r, NULL, "cannot make a pipe: %s", strerror(errno));
+	r->ready = ends[0];
 	snprintf(r->own_runtime, sizeof r->own_runtime, "%s/run", r->janitor.dir);
 	r->runtime = r->own_runtime;
 	arglist_add(&args, "%s", r->hawserd);
+	arglist_add(&args, "--config");
+	arglist_add(&args, "%s", path);
 	for (size_t i = 0; i < 3; i++) {
-		arglist_add(&args, "--%s", i == 0 ? "runtime" : dirs[i]);
-		arglist_add(&args, "%s/%s", r->janitor.dir, dirs[i]);
+		snprintf(path, sizeof path, "%s/%s", r->janitor.dir, dirs[i][1]);
+		mkdir(path, 0700);       /* hawserd says it when one is not there */
+		arglist_add(&args, "%s", dirs[i][0]);
+		arglist_add(&args, "%s", path);
 	}
 	arglist_add(&args, "--ready-fd");
 	arglist_add(&args, "%d", ends[1]);
 	arglist_add(&args, "--die-with-parent");
 	int result = helper_start(r, HAWSERD, &args, ends[1]);
 	close(ends[1]);
-	r->ready = ends[0];
 	return result;
 }
 
@@ -371,10 +385,11 @@ static void answer(struct run *r, const char *line, size_t len)
 {
 	struct problem problem;
 	if (client_answer_read(line, len, &problem) < 0)
-		fail(r, &r->helpers[HAWSERD], "hawserd does not take this machine: %s", problem.text);
+		fail(r, &r->helpers[HAWSERD], "hawserd does not take this machine: %s%s", problem.text,
+			r->helpers[HAWSERD].pid ? "" : "; --private starts a hawserd for this run alone");
 	else if (qemu_start(r) == 0) {
 		r->stage = RUNNING;
-		r->deadline = 0;
+		r->deadline = now() + QUIET_MS * MS;
 	}
 }
 
@@ -382,9 +397,10 @@ static void record(struct run *r, const char *line, size_t len)
 {
 	struct client_record record;
 	struct problem problem;
-	if (client_record_read(&record, line, len, &problem) < 0)
+	int result = client_record_read(&record, line, len, &problem);
+	if (result < 0)
 		run_print_say(&r->print, "hawserd sent a line that is no record, which is left out: %s", problem.text);
-	else {
+	else if (result > 0) {
 		run_summary_add(&r->summary, &record);
 		run_print_record(&r->print, &record, line, len);
 	}
@@ -525,6 +541,17 @@ static void drain_passed(struct run *r)
 	subprocess_signal(&r->helpers[DEVICE], SIGTERM);
 }
 
+static void running_passed(struct run *r)
+{
+	if (r->powering_off) {
+		run_print_note(&r->print, "the guest has said its end, and its machine still runs %d s later: ending it; see "
+			"hawser.power in docs/CONFIG.md", POWER_MS / 1000);
+		end_begin(r);
+	} else if (!r->summary.booted)
+		run_print_note(&r->print, "the guest has not asked for its configuration in the %d s since its start; "
+			"--serial shows its console", QUIET_MS / 1000);
+}
+
 static void deadline_passed(struct run *r)
 {
 	r->deadline = 0;
@@ -541,9 +568,7 @@ static void deadline_passed(struct run *r)
 			START_MS / 1000);
 		break;
 	case RUNNING:
-		run_print_note(&r->print, "the guest has said its end, and its machine still runs %d s later: ending it; see "
-			"hawser.power in docs/CONFIG.md", POWER_MS / 1000);
-		end_begin(r);
+		running_passed(r);
 		break;
 	case ENDING:
 		subprocess_signal(&r->helpers[QEMU], SIGKILL);
@@ -593,8 +618,8 @@ static void reader_gone(struct run *r)
 {
 	if (r->print.out.error != EPIPE || r->signal)
 		return;
-	r->signal = SIGPIPE;     /* as any program in a pipeline would end */
-	end_begin(r);
+	r->signal = SIGPIPE;     /* as any program in a pipeline would end: at once, and without a word */
+	r->stage = OVER;
 }
 
 static void round_once(struct run *r)
@@ -638,10 +663,10 @@ static void stage_advance(struct run *r)
 		deadline_passed(r);
 	if (r->stage == STARTING && r->hawserd_ready && r->device_ready)
 		attach(r);
-	if (r->stage == RUNNING && s->ended && !r->deadline)
-		r->deadline = now() + POWER_MS * MS;
-	if (r->stage == RUNNING && !s->ended)
-		r->deadline = 0;
+	if (r->stage == RUNNING && s->ended != r->powering_off) {
+		r->powering_off = s->ended;
+		r->deadline = s->ended ? now() + POWER_MS * MS : 0;
+	}
 	if (r->stage == DRAINING && (s->ended || s->cut || r->client.fd < 0))
 		r->stage = OVER;
 }
@@ -670,7 +695,7 @@ static void helpers_end(struct run *r)
 static void unknown_explain(struct run *r)
 {
 	const struct run_summary *s = &r->summary;
-	if (s->refused[0])
+	if (!s->applied && s->refused[0])
 		fail(r, NULL, "the guest did not get its configuration: %s", s->refused);
 	else if (!s->booted)
 		fail(r, NULL, "the guest ended without having asked for its configuration: its serial console says more");
@@ -686,6 +711,8 @@ static int report(struct run *r)
 {
 	struct run_summary *s = &r->summary;
 	bool started = r->helpers[QEMU].pid > 0;
+	if (r->signal == SIGPIPE)
+		return 128 + SIGPIPE;
 	if (started && !r->failed && !r->signal && s->outcome == RUN_UNKNOWN)
 		unknown_explain(r);
 	show_end(&r->print.show_out, &r->print.out);

@@ -94,7 +94,7 @@ static void put_raw(struct run_print *p, const struct client_record *record)
 
 static bool is_refusal(const struct client_record *record)
 {
-	return record->event && strcmp(record->event, "refused") == 0 && strcmp(record->stream, "hawserd") == 0;
+	return record->event && strncmp(record->event, "refused", 7) == 0 && strcmp(record->stream, "hawserd") == 0;
 }
 
 static void log_put(struct run_print *p, const char *line, size_t len)
@@ -110,7 +110,7 @@ void run_print_record(struct run_print *p, const struct client_record *record, c
 {
 	log_put(p, line, len);
 	if (is_refusal(record) && !shows_log(p))
-		run_print_say(p, "hawserd refused the guest: %s", record->bytes ? record->bytes : "");
+		run_print_say(p, "%s: %s", record->event, record->bytes ? record->bytes : "");
 	if (p->o->raw)
 		put_raw(p, record);
 	else if (p->o->json) {

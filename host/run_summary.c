@@ -45,10 +45,12 @@ static void own_event(struct run_summary *s, const struct client_record *record)
 		s->cut = s->ended = false;
 	} else if (strcmp(event, "log-cut") == 0 || strcmp(event, "unclean") == 0)
 		s->cut = true;
+	else if (strcmp(event, "applied") == 0)
+		s->applied = true;
 	else if (strcmp(event, "end") == 0)
 		s->ended = true;
-	else if (strcmp(event, "refused") == 0)
-		snprintf(s->refused, sizeof s->refused, "%s", record->bytes ? record->bytes : "");
+	else if (strncmp(event, "refused", 7) == 0)      /* and refused-by-guest: it could not apply what it got */
+		snprintf(s->refused, sizeof s->refused, "%s: %s", event, record->bytes ? record->bytes : "");
 }
 
 void run_summary_add(struct run_summary *s, const struct client_record *record)

@@ -20,9 +20,10 @@ struct run_summary {
 	uint64_t lines, bytes, lost;
 	bool booted;                     /* hawserd had a boot session with it */
 	bool connected;                  /* ... and a log session */
+	bool applied;                    /* the guest has its configuration */
 	bool ended;                      /* the guest said END, and nothing was cut since */
 	bool cut;                        /* its log session was, or will not come back */
-	char refused[600];               /* why hawserd last refused it */
+	char refused[600];               /* why hawserd last refused it, or it what hawserd sent */
 };
 
 /* How the run went, as the summary line says it. */

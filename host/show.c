@@ -26,15 +26,15 @@ static const struct { const char *stream, *tag, *text; } styles[] = {
 };
 
 /*
- * How events read. %t is the event's text, %v its value, %e the value as an errno, %s as a signal, and %? ends the
- * sentence here when there is no text.
+ * How events read. %t is the event's text, %v its value, %e the value as an errno, %s as a signal; the sentence ends at
+ * %? when there is no text, and at %! when the value is 0.
  */
 static const struct { const char *event, *words; } sentences[] = {
 	{ "phase", "phase %t" },
 	{ "connect", "connect to %t: %e" },
 	{ "clock", "clock stepped by %v s" },
 	{ "entropy", "%v bytes of entropy credited" },
-	{ "failure", "failure: %t: %e" },
+	{ "failure", "failure: %t%!: %e" },
 	{ "relay", "relay started again, %v times so far" },
 	{ "power", "machine ends%?: %t" },
 	{ "started", "started %t, pid %v" },
@@ -93,7 +93,14 @@ void show_escaped(struct outqueue *out, const char *bytes, size_t len)
 
 static void put_bytes(const struct show *show, struct outqueue *out, const char *bytes, size_t len)
 {
-	if (show->escape)
+	/* Carriage returns around a line (BusyBox's, a serial line's) do nothing that could be shown. */
+	while (show->escape && len && *bytes == '\r') {
+		bytes++;
+		len--;
+	}
+	while (show->escape && len && bytes[len - 1] == '\r')
+		len--;
+	if (show->escape && len)
 		show_escaped(out, bytes, len);
 	else
 		outqueue_put(out, bytes, len);
@@ -120,7 +127,7 @@ static void put_sentence(const struct client_record *record, const char *words, 
 		p = text + 1;
 		if (*p == 't')
 			outqueue_put(out, record->bytes ? record->bytes : "?", record->bytes ? record->len : 1);
-		else if (*p == '?' && !record->len)
+		else if ((*p == '?' && !record->len) || (*p == '!' && !record->value))
 			return;
 		else if (*p == 'e')
 			outqueue_printf(out, "%s", record->value ? strerror((int)record->value) : "done");
@@ -216,7 +223,7 @@ static void put_prefix(const struct show *show, struct outqueue *out, const stru
 static void put_lines(const struct show *show, struct outqueue *out, const struct client_record *record,
 	const char *bytes, size_t len)
 {
-	const char *end = bytes + len, *newline;
+	const char *end = len ? bytes + len : bytes, *newline;
 	while (bytes < end && (newline = memchr(bytes, '\n', (size_t)(end - bytes)))) {
 		put_bytes(show, out, bytes, (size_t)(newline - bytes));
 		outqueue_printf(out, "%s\n", show->colour ? RESET : "");

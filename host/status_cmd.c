@@ -3,9 +3,13 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client.h"
+#include "outqueue.h"
+#include "show.h"
 #include "status_cmd.h"
 
 #define ANSWER_MS 10000
@@ -46,6 +50,129 @@ static int parse(bool *json, const char **runtime, int argc, char *argv[])
 	return 2;
 }
 
+/* --- the answer ------------------------------------------------------------------------------------------------- */
+
+struct machine_status {
+	char *name, *dir, *socket, *problem, *state;
+	uint32_t cid;
+	uint64_t boots, records, stored, lost;   /* records: of the object that is being read */
+	bool logging;
+};
+
+#define AT(member) offsetof(struct machine_status, member)
+#define NUMBER .max = INT64_MAX
+
+static const struct json_field epoch_fields[] = {
+	{ "state", JSON_KIND_STRING, AT(state) },
+	{ NULL },
+};
+
+static const struct json_field machine_fields[] = {
+	{ "vm", JSON_KIND_STRING, AT(name) },
+	{ "dir", JSON_KIND_STRING, AT(dir) },
+	{ "socket", JSON_KIND_STRING, AT(socket) },
+	{ "problem", JSON_KIND_STRING, AT(problem) },
+	{ "cid", JSON_KIND_U32, AT(cid), .max = UINT32_MAX },
+	{ "boots", JSON_KIND_U64, AT(boots), NUMBER },
+	{ "logging", JSON_KIND_BOOL, AT(logging) },
+	{ NULL },
+};
+
+static const struct json_field count_fields[] = {
+	{ "records", JSON_KIND_U64, AT(records), NUMBER },
+	{ NULL },
+};
+
+/* Adds the number at KEY.records of an object, or of all its members' when deep, to *sum. */
+static int count_add(const struct json_value *object, const char *key, bool deep, struct machine_status *m,
+	uint64_t *sum, struct problem *problem)
+{
+	struct json_value counts, member = { 0 };
+	if (!json_member(object, key, &counts) || !json_is_map(&counts))
+		return 0;
+	m->records = 0;
+	if (!deep && client_fields_read(&counts, count_fields, m, problem) < 0)
+		return -1;
+	*sum += m->records;
+	while (deep && json_next(&counts, &member)) {
+		m->records = 0;
+		if (!json_is_map(&member) || client_fields_read(&member, count_fields, m, problem) < 0)
+			return -1;
+		*sum += m->records;
+	}
+	return 0;
+}
+
+static int streams_read(const struct json_value *streams, struct machine_status *m, struct problem *problem)
+{
+	struct json_value stream = { 0 };
+	while (json_next(streams, &stream))
+		if (!json_is_map(&stream) || count_add(&stream, "stored", false, m, &m->stored, problem) < 0 ||
+			count_add(&stream, "lost", true, m, &m->lost, problem) < 0 ||
+			count_add(&stream, "gaps", true, m, &m->lost, problem) < 0)
+			return -1;
+	return 0;
+}
+
+static int machine_read(const struct json_value *object, struct machine_status *m, struct problem *problem)
+{
+	struct json_value member;
+	if (!json_is_map(object))
+		return json_wrong_kind(object, "an object", problem);
+	if (client_fields_read(object, machine_fields, m, problem) < 0)
+		return -1;
+	if (json_member(object, "epoch", &member) && json_is_map(&member) &&
+		client_fields_read(&member, epoch_fields, m, problem) < 0)
+		return -1;
+	return json_member(object, "streams", &member) && json_is_map(&member) ? streams_read(&member, m, problem) : 0;
+}
+
+static void machine_free(struct machine_status *m)
+{
+	free(m->name);
+	free(m->dir);
+	free(m->socket);
+	free(m->problem);
+	free(m->state);
+}
+
+/* --- the table -------------------------------------------------------------------------------------------------- */
+
+static void machine_show(const struct machine_status *m, struct outqueue *out)
+{
+	char cid[24];
+	snprintf(cid, sizeof cid, "CID %u", m->cid);
+	outqueue_printf(out, "%-20s %-8s %-4s %5llu %10llu %8llu  %s\n", m->name ? m->name : "?",
+		m->state ? m->state : "-", m->logging ? "up" : "-", (unsigned long long)m->boots,
+		(unsigned long long)m->stored, (unsigned long long)m->lost, m->cid ? cid : m->socket ? m->socket : "-");
+	if (!m->problem)
+		return;
+	outqueue_printf(out, "  problem: ");
+	show_escaped(out, m->problem, strlen(m->problem));
+	outqueue_printf(out, "\n");
+}
+
+static int table_show(const char *line, size_t len, struct outqueue *out, struct problem *problem)
+{
+	struct json *json = json_read(line, len, "status", problem);
+	struct json_value machines, item = { 0 };
+	int result = json ? 0 : -1;
+	outqueue_printf(out, "%-20s %-8s %-4s %5s %10s %8s  %s\n", "NAME", "STATE", "LOG", "BOOTS", "STORED", "LOST",
+		"ADDRESS");
+	if (json && json_member(json_top(json), "vms", &machines) && json_is_list(&machines))
+		while (result == 0 && json_next(&machines, &item)) {
+			struct machine_status m = { 0 };
+			result = machine_read(&item, &m, problem);
+			if (result == 0)
+				machine_show(&m, out);
+			machine_free(&m);
+		}
+	json_free(json);
+	return result;
+}
+
+/* --- the command ------------------------------------------------------------------------------------------------ */
+
 static int answer_get(struct client *client, const char **line, size_t *len)
 {
 	char buf[64];
@@ -60,6 +187,8 @@ static int answer_get(struct client *client, const char **line, size_t *len)
 int status_cmd_main(int argc, char *argv[])
 {
 	struct client client;
+	struct outqueue out;
+	struct problem problem = { .text = "" };
 	const char *line, *runtime = NULL;
 	size_t len;
 	bool json = false;
@@ -69,11 +198,19 @@ int status_cmd_main(int argc, char *argv[])
 		return result;
 	if (!client_open(&client, runtime))
 		return 1;
+	outqueue_init(&out, STDOUT_FILENO);
 	result = answer_get(&client, &line, &len);
-	if (result > 0)
-		printf("%.*s\n", (int)len, line);
-	else
+	if (result <= 0)
 		fprintf(stderr, "hawser status: hawserd did not answer: %s\n", result ? strerror(-result) : "it hung up");
+	else if (json) {
+		outqueue_put(&out, line, len);
+		outqueue_put(&out, "\n", 1);
+	} else if (table_show(line, len, &out, &problem) < 0) {
+		fprintf(stderr, "hawser status: %s\n", problem.text);
+		result = -1;
+	}
+	outqueue_drain(&out);
+	outqueue_finish(&out);
 	client_close(&client);
 	return result <= 0;
 }

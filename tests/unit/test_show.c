@@ -34,7 +34,7 @@ static void add(const char *json)
 	struct problem problem = { .text = "" };
 	int result = client_record_read(&record, json, strlen(json), &problem);
 	assert_string_equal(problem.text, "");
-	assert_int_equal(result, 0);
+	assert_int_equal(result, 1);
 	show_record(&show, &out, &record);
 	client_record_free(&record);
 }
@@ -116,6 +116,8 @@ static void test_events(void **state)
 		{ "\"event\":\"unstarted\",\"value\":2,\"text\":\"/bin/x\"",
 			"cannot start /bin/x: No such file or directory" },
 		{ "\"event\":\"power\",\"value\":1,\"text\":\"\"", "machine ends" },
+		{ "\"event\":\"failure\",\"value\":0,\"text\":\"x\"", "failure: x" },
+		{ "\"event\":\"failure\",\"value\":28,\"text\":\"x\"", "failure: x: No space left on device" },
 		{ "\"event\":\"power\",\"value\":1,\"text\":\"done\"", "machine ends: done" },
 		{ "\"event\":\"brand-new\",\"value\":3,\"text\":\"x\"", "brand-new 3: x" },
 		{ "\"lost\":{\"reason\":\"full\",\"records\":5,\"bytes\":300}",
@@ -153,7 +155,7 @@ static void test_serial(void **state)
 {
 	(void)state;
 	show.escape = true;
-	show_serial(&show, &out, "a\rb", 3);
+	show_serial(&show, &out, "\ra\rb\r", 5);
 	expect("[        ] serial  | a\\x0db\n");
 }
 
