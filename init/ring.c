@@ -157,6 +157,8 @@ int ring_resize(struct ring *ring, uint32_t size)
 
 	if (size == old->size)
 		return 0;
+	ring->shared->intent.at = NO_INTENT;
+	atomic_signal_fence(memory_order_seq_cst);
 	while (old->head - old->tail > size) {
 		if (!ring_reserve(ring, (uint32_t)(old->size - size)))
 			return -ENOSPC;
@@ -226,6 +228,9 @@ uint8_t *ring_reserve(struct ring *ring, uint32_t bytes)
 {
 	if (ring_blocks(ring, bytes))
 		return NULL;
+	/* A read that was announced and gave nothing is over: what comes now is not for it. */
+	ring->shared->intent.at = NO_INTENT;
+	atomic_signal_fence(memory_order_seq_cst);
 	if (!fits(ring_state(ring), bytes))
 		drop(ring, (uint64_t)WIRE_RECORD_HEADER + bytes);
 	return at(ring, ring_state(ring)->head) + WIRE_RECORD_HEADER;
@@ -318,13 +323,19 @@ static uint64_t lost_frame(struct ring *ring, uint64_t sent, struct wire_out *ou
 	log.lost.from = sent;
 	log.lost.to = state->tail_seq;
 	for (uint8_t stream = 1; stream < WIRE_STREAMS; stream++) {
-		struct ring_count *lost = &state->lost[stream];
+		struct ring_count left = state->lost[stream];
 
-		if (lost->records)
+		state->lost_sent[stream] = left;
+		state->lost[stream] = (struct ring_count){ 0 };
+		/* More than one entry only after days without a host: the wire's number of records has 32 bits. */
+		while (left.records && log.lost.n < WIRE_LOST_MAX) {
+			uint32_t records = left.records > UINT32_MAX ? UINT32_MAX : (uint32_t)left.records;
+
 			log.lost.lost[log.lost.n++] = (struct wire_lost){ .stream = stream, .reason = WIRE_LOSS_FULL,
-				.records = (uint32_t)lost->records, .bytes = lost->bytes };
-		state->lost_sent[stream] = *lost;
-		*lost = (struct ring_count){ 0 };
+				.records = records, .bytes = left.bytes };
+			left.records -= records;
+			left.bytes = 0;
+		}
 	}
 	state->lost_to = state->tail_seq;
 	if (!wire_log_encode(out, &log))
