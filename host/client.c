@@ -240,7 +240,8 @@ int client_answer_read(const char *line, size_t len, struct problem *problem)
 	struct json_value member;
 	bool refused = json_member(json_top(json), "error", &member);
 	if (refused)
-		snprintf(problem->text, sizeof problem->text, "%s", json_text(&member) ? json_text(&member) : "refused");
+		snprintf(problem->text, sizeof problem->text, "%s",
+			json_text(&member) ? json_text(&member) : "refused");
 	else if (!json_member(json_top(json), "ok", &member))
 		refused = json_problem(json_top(json), problem, "neither \"ok\" nor \"error\" in the answer") < 0;
 	json_free(json);

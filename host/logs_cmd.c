@@ -131,8 +131,8 @@ static int parse(struct options *o, int argc, char *argv[])
 			break;
 		case 'p':
 			if ((o->priority = logs_cmd_priority(optarg)) < 0)
-				return wrong("--priority", optarg, "must be 0 to 7, or one of emerg, alert, crit, err, warning, "
-					"notice, info, debug");
+				return wrong("--priority", optarg, "must be 0 to 7, or one of emerg, alert, crit, "
+					"err, warning, notice, info, debug");
 			break;
 		case 'h':
 			fputs(usage, stdout);

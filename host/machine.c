@@ -49,7 +49,7 @@ static void add_machine(const struct machine *m, const char *more, struct arglis
 		"-nodefaults", "-no-user-config",        /* nothing that is not named here */
 		"-display", "none",
 		"-serial", "stdio",                      /* a pipe to us */
-		"-no-reboot",                            /* a reset is the end: a microvm without ACPI has no power-off */
+		"-no-reboot",                            /* a reset is the end: without ACPI there is no power-off */
 	};
 	for (size_t i = 0; i < sizeof bare / sizeof *bare; i++)
 		arglist_add(args, "%s", bare[i]);

@@ -31,8 +31,8 @@ static int set_vsock(struct run_options *o, const char *value, char *error, size
 	o->vhost = strcmp(value, "vhost") == 0;
 	if (o->vhost || strcmp(value, "device") == 0)
 		return 0;
-	snprintf(error, error_size, "--vsock %s: must be device (vhost-device-vsock) or vhost (the kernel's vhost-vsock)",
-		value);
+	snprintf(error, error_size, "--vsock %s: must be device (vhost-device-vsock) or vhost (the kernel's "
+		"vhost-vsock)", value);
 	return -1;
 }
 
@@ -74,7 +74,7 @@ static const struct option_row options[] = {
 void run_options_help(FILE *out)
 {
 	fputs("usage: hawser run [OPTIONS] VMDIR [-- COMMAND...]\n\n"
-		"Boots the machine that the directory describes, shows its log, and ends with its program's exit status.\n"
+		"Boots the machine that a directory describes, shows its log, and ends with its program's exit status.\n"
 		"COMMAND takes the place of the program that VMDIR/vm.json names.\n\n", out);
 	for (size_t i = 0; i < N_OPTIONS; i++) {
 		char left[40];
@@ -103,7 +103,8 @@ static int unknown(const char *word, size_t len, char *error, size_t error_size)
 		names[i] = options[i].name;
 	const char *near = nearest(name, N_OPTIONS, names);
 	if (near)
-		snprintf(error, error_size, "unknown option --%s: did you mean --%s? See hawser run --help", name, near);
+		snprintf(error, error_size, "unknown option --%s: did you mean --%s? See hawser run --help", name,
+			near);
 	else
 		snprintf(error, error_size, "unknown option --%s; see hawser run --help", name);
 	return -1;
@@ -162,13 +163,15 @@ int run_options_parse(struct run_options *o, int argc, char *argv[], char *error
 			snprintf(error, error_size, "unknown option %s; see hawser run --help", argv[i]);
 			return -1;
 		} else if (o->dir) {
-			snprintf(error, error_size, "%s: one directory at a time; a command goes behind \"--\"", argv[i]);
+			snprintf(error, error_size, "%s: one directory at a time; a command goes behind \"--\"",
+				argv[i]);
 			return -1;
 		} else
 			o->dir = argv[i++];
 	}
 	if (!o->dir && !o->help) {
-		snprintf(error, error_size, "which machine? give its directory: hawser run VMDIR; see hawser run --help");
+		snprintf(error, error_size, "which machine? give its directory: hawser run VMDIR; "
+			"see hawser run --help");
 		return -1;
 	}
 	if (o->raw + o->json + o->quiet > 1) {

@@ -252,7 +252,7 @@ void show_record(struct show *show, struct outqueue *out, const struct client_re
 	put_lines(show, out, record, words.bytes, words.end);
 	outqueue_finish(&words);
 
-	/* An open line is ended when something else comes, so that a prompt is seen at once and nothing is glued to it. */
+	/* An open line is ended when something else comes: a prompt is seen at once, and nothing is glued to it. */
 	show->open[0] = '\0';
 	if (record->partial)
 		snprintf(show->open, sizeof show->open, "%s", record->stream);

@@ -201,7 +201,8 @@ int status_cmd_main(int argc, char *argv[])
 	outqueue_init(&out, STDOUT_FILENO);
 	result = answer_get(&client, &line, &len);
 	if (result <= 0)
-		fprintf(stderr, "hawser status: hawserd did not answer: %s\n", result ? strerror(-result) : "it hung up");
+		fprintf(stderr, "hawser status: hawserd did not answer: %s\n",
+			result ? strerror(-result) : "it hung up");
 	else if (json) {
 		outqueue_put(&out, line, len);
 		outqueue_put(&out, "\n", 1);

@@ -24,7 +24,7 @@ struct subprocess {
 	int out, err;            /* our ends of its output, not blocking; -1: closed, or not apart */
 	struct tailbuf said;     /* the last it printed on err */
 	bool ended;
-	int code, status;        /* as waitid gives them: CLD_EXITED and the exit status, or CLD_KILLED and the signal */
+	int code, status;        /* as waitid gives them: CLD_EXITED and a status, or CLD_KILLED and a signal */
 };
 
 struct subprocess_io {

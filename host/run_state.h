@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* run_state: what the parts of `hawser run` share, and who of them does what. Only run*.c include this. */
+#ifndef HOST_RUN_STATE_H
+#define HOST_RUN_STATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client.h"
+#include "janitor.h"
+#include "machine.h"
+#include "run_options.h"
+#include "run_print.h"
+#include "run_summary.h"
+#include "subprocess.h"
+#include "vmconfig.h"
+
+#define MS 1000000ull
+#define START_MS 10000           /* for helpers to start, and for hawserd to answer */
+#define QEMU_TERM_MS 2000        /* from SIGTERM to SIGKILL */
+#define DRAIN_MS 500             /* for bytes on their way; then vhost-device-vsock is ended, and once more */
+#define QUIET_MS 10000           /* from QEMU's start to a word on a guest that has not dialled */
+#define POWER_MS 5000            /* from the guest's END to its machine's */
+#define HELPER_TERM_MS 500       /* for hawserd and vhost-device-vsock to end by themselves */
+
+enum stage { STARTING, ATTACHING, RUNNING, ENDING, DRAINING, OVER };
+enum helper { HAWSERD, DEVICE, QEMU, HELPERS };
+
+struct run {
+	struct run_options o;
+	struct run_print print;
+	struct run_summary summary;
+	char *dir;                       /* VMDIR, absolute */
+	struct vmconfig *config;
+	char name[VMCONFIG_NAME_MAX + 1];
+	char *kernel, *initrd, *qemu, *device, *hawserd;
+	struct machine machine;
+
+	struct janitor janitor;
+	struct subprocess helpers[HELPERS];
+	struct client client;
+	const char *runtime;             /* hawserd's */
+	char own_runtime[JANITOR_DIR_MAX + 8];
+	int signals, ready, inotify;     /* descriptors; -1: not (or not any more) open */
+	bool hawserd_ready, device_ready, device_told;   /* told: DRAINING has ended it */
+	bool powering_off;               /* the guest has said END */
+
+	enum stage stage;
+	uint64_t began, deadline;        /* CLOCK_MONOTONIC, ns; 0: no deadline */
+	uint64_t finished;
+	int signal;                      /* that ended the run; 0: none */
+	const struct subprocess *culprit;        /* whose words explain the failure */
+	bool failed;
+	char failure[1024];
+};
+
+/* run.c: the stages. run_fail keeps the first failure, ends the run, and returns -1. culprit: whose words explain. */
+int run_fail(struct run *r, const struct subprocess *culprit, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void run_end_begin(struct run *r);
+uint64_t run_now(void);                  /* CLOCK_MONOTONIC, ns */
+void run_close(int *fd);
+
+/* run_find.c: reads the directory as hawserd will, and finds all programs and files. Nothing is started. 0 or -1. */
+int run_find(struct run *r);
+
+/* run_helpers.c. All 0 or -1, with the failure kept. */
+int run_helpers_start(struct run *r);    /* hawserd and vhost-device-vsock; they are not ready yet */
+int run_qemu_start(struct run *r);
+void run_helpers_end(struct run *r);     /* all of them, and removes the run's directory */
+
+/* run_hawserd.c: the control connection. */
+int run_attach(struct run *r);
+void run_client_read(struct run *r);
+bool run_output_full(const struct run *r);       /* nothing more should be read, until it is written */
+
+/* run_report.c: what is said at the end; the exit status. */
+int run_report(struct run *r);
+void run_output_finish(struct run *r);
+
+#endif
