@@ -95,7 +95,7 @@ $(BUILD)/vmlinux $(BUILD)/bzImage: $(BUILD)/%: $(BUILD)/kernel
 
 $(BUILD)/busybox: FORCE
 	@mkdir -p $(@D)
-	$(Q)busybox=$$(scripts/busybox) && ln -sfn "$$busybox" $@
+	$(Q)busybox=$$(scripts/busybox) && ln -sfn "$$busybox/busybox" $@
 
 $(BUILD)/initramfs.cpio: $(BUILD)/init $(BUILD)/busybox $(wildcard rootfs/*) scripts/initramfs
 	$(Q)scripts/initramfs --init $(BUILD)/init -o $@ >/dev/null
