@@ -40,8 +40,8 @@ static int accel_set(struct run *r)
 	else
 		*why = '\0';
 	if (*why)
-		run_print_note(&r->print, "using TCG, which is slower, until the next boot of this host: %s. "
-			"--accel kvm tries KVM anyway", why);
+		run_print_note(&r->print, "using TCG, which is slower: %s (remembered until this host boots "
+			"again; --accel kvm tries KVM anyway)", why);
 	r->machine.kvm = accel == ACCEL_KVM;
 	return accel < 0 ? -1 : 0;       /* a signal came, which is for round_once() to read */
 }
