@@ -92,8 +92,6 @@ static void welcome_use(const struct wire_welcome *welcome, uint64_t hello_ns, s
 	uint64_t half = (clock_boot_ns() - hello_ns) / 2;
 
 	memcpy(ring->shared->orders.token, welcome->token, WIRE_TOKEN);
-	ring->shared->orders.have_token = true;
-	event_poke();
 	event_send(WIRE_EVENT_ENTROPY,
 		clock_entropy(welcome->entropy, sizeof welcome->entropy, welcome->flags & WIRE_WELCOME_CREDIT), NULL);
 	if (welcome->flags & WIRE_WELCOME_CLOCK)
@@ -128,6 +126,7 @@ static enum outcome greet(struct fetch *f, struct ring *ring)
 	if (welcome.welcome.version != WIRE_VERSION)
 		return refuse(f, WIRE_REFUSE_VERSION, "WELCOME", "speaks a version that was not asked for; 1 is spoken here");
 	welcome_use(&welcome.welcome, hello_ns, ring);
+	f->welcomed = true;
 	explicit_bzero(&welcome, sizeof welcome);
 	return OUTCOME_DONE;
 }
@@ -231,6 +230,16 @@ static enum outcome attempt(struct fetch *f, struct plan *plan, struct ring *rin
 	return outcome;
 }
 
+/*
+ * Not before it is clear that no boot session follows: to a host that has sent COMMIT, a log session says that this boot
+ * has all it needs, and none will be served again.
+ */
+static void log_begin(const struct fetch *f, struct ring *ring)
+{
+	ring->shared->orders.have_token = f->welcomed;
+	event_poke();
+}
+
 int fetch_run(struct fetch *f, struct plan *plan, struct ring *ring, const struct options *options,
 	uint64_t deadline_ns)
 {
@@ -255,13 +264,15 @@ int fetch_run(struct fetch *f, struct plan *plan, struct ring *ring, const struc
 		if (strcmp(said, f->why) != 0)
 			log_warn("%s; trying again", f->why);
 		strcpy(said, f->why);
-		if (clock_boot_ns() >= deadline_ns)
+		if (clock_boot_ns() >= deadline_ns) {
+			log_begin(f, ring);
 			return -ETIMEDOUT;
+		}
 		clock_sleep_ms(outcome == OUTCOME_AGAIN ? backoff_next(&backoff) : backoff_slow(&backoff));
 	}
 }
 
-void fetch_finish(struct fetch *f, const char *why)
+void fetch_finish(struct fetch *f, struct ring *ring, const char *why)
 {
 	struct wire_boot applied = { .type = WIRE_APPLIED, .applied_ns = clock_boot_ns() };
 	struct wire_out out = frame_room(&f->out);
@@ -271,5 +282,6 @@ void fetch_finish(struct fetch *f, const char *why)
 	/* Should it not arrive: the log session, which has the token, tells the host the same. */
 	frame_drain(&f->out, f->fd, FINISH_TIMEOUT_MS);
 	session_close(f);
+	log_begin(f, ring);
 	arena_destroy(f->arena, FETCH_ARENA);
 }

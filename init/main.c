@@ -67,11 +67,11 @@ static bool configure(struct boot *boot, char *why, size_t size)
 	}
 	boot_phase(PHASE_COMMIT);
 	if (apply(boot, why, size) < 0) {
-		fetch_finish(&boot->fetch, why);
+		fetch_finish(&boot->fetch, &boot->ring, why);
 		return false;
 	}
 	boot_phase(PHASE_APPLY);
-	fetch_finish(&boot->fetch, NULL);
+	fetch_finish(&boot->fetch, &boot->ring, NULL);
 	plan_destroy(&boot->plan);
 	return true;
 }

@@ -156,8 +156,9 @@ class Session:
     def send(self, content):
         try:
             self.sock.sendall(content)
-        except OSError as error:
-            raise Cut(str(error)) from None
+        except OSError:
+            self.read_frame()    # what the guest said before it closed
+            raise Cut("while sending") from None
 
     def wait_cut(self):
         """Until the guest has closed."""

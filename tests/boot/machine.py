@@ -15,14 +15,16 @@ from . import wire
 from .host import PATIENCE_S, Host
 
 QEMU = "qemu-system-x86_64"
+# What a busy machine gets wrong is not measured: the APIC's timer, the other timer's interrupt, the TSC.
+TIMERS = "noapictimer no_timer_check tsc_early_khz=%d"
 # QEMU and the device end with the test run, however that ends.
 CHILD = ["setpriv", "--pdeathsig", "KILL", "--"]
 
 
 def tsc_khz():
     """
-    The processor's clock, which QEMU's TCG shows the guest as it is. A guest that is told needs not measure it, which
-    fails on a busy machine: it would go on with a clock of 4 ms.
+    The processor's clock, which QEMU's TCG shows the guest as it is. A guest that fails to measure it goes on with
+    a clock of 4 ms.
     """
     code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     code.write(bytes.fromhex("0f31 48c1e220 4809d0 c3"))         # rdtsc; shl rdx, 32; or rax, rdx; ret
@@ -57,6 +59,11 @@ class Guest:
     def path(self, name):
         return os.path.join(self.directory, name)
 
+    def before_init(self, script):
+        """What PID 1 does, as the shell, before it becomes /init."""
+        self.image.add("/before", "#!/bin/sh\n%s\nexec /init\n" % script)
+        self.console += " rdinit=/before"
+
     # --- running ----------------------------------------------------------------------------------------------------
 
     def _spawn(self, name, *command):
@@ -87,7 +94,7 @@ class Guest:
             words += ["-device", self.device + ",chardev=vsock"] if self.plugged else []
         if not self.reboots:
             words.append("-no-reboot")
-        options = [self.console, "reboot=t panic=-1 noapictimer quiet tsc_early_khz=%d" % self.kit.tsc_khz,
+        options = [self.console, TIMERS % self.kit.tsc_khz, "reboot=t panic=-1 quiet",
                    "hawser.deadline=20", self.cmdline]
         return words + self.qemu + ["-append", " ".join(filter(None, options))]
 
