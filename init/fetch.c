@@ -144,6 +144,17 @@ static enum outcome commit_check(struct fetch *f, const struct plan *plan, const
 	return OUTCOME_DONE;
 }
 
+/* The record's fault, or with an error this machine's. A path comes last: it may be longer than the text can be. */
+static enum outcome record_refuse(struct fetch *f, const struct plan *plan, const struct wire_frame *frame,
+	const char *wrong, int error)
+{
+	char detail[WIRE_TEXT_MAX / 2];
+
+	snprintf(detail, sizeof detail, "%s%s%s%s%.*s", wrong, error ? ": " : "", error ? strerror(error) : "",
+		plan->wrong.len ? ": " : "", (int)plan->wrong.len, plan->wrong.s);
+	return refuse(f, error ? WIRE_REFUSE_APPLY : WIRE_REFUSE_MALFORMED, wire_type_name(frame->type), detail);
+}
+
 static enum outcome records_take(struct fetch *f, struct plan *plan)
 {
 	for (;;) {
@@ -158,12 +169,8 @@ static enum outcome records_take(struct fetch *f, struct plan *plan)
 		if (frame.type == WIRE_COMMIT)
 			return commit_check(f, plan, &frame);
 		wrong = plan_take(plan, &frame);
-		if (wrong && errno) {
-			snprintf(f->why, sizeof f->why, "%s: %s", wrong, strerror(errno));
-			return refuse(f, WIRE_REFUSE_APPLY, wire_type_name(frame.type), wrong);
-		}
 		if (wrong)
-			return refuse(f, WIRE_REFUSE_MALFORMED, wire_type_name(frame.type), wrong);
+			return record_refuse(f, plan, &frame, wrong, errno);
 	}
 }
 

@@ -119,6 +119,24 @@ static const char *secrets_open(struct plan *plan)
 	return plan->secrets < 0 ? PLAN_SECRETS : NULL;
 }
 
+/* What the file system has found out about a record, which is the record's fault; else NULL. */
+static const char *stage_wrong(int error)
+{
+	switch (error) {
+	case EEXIST:
+		return "comes twice for the same path";
+	case ENOENT:
+	case ENOTDIR:
+		return "comes without the directory it lies in";
+	case ELOOP:
+		return "lies behind a symlink";
+	case ENAMETOOLONG:
+		return "has a name that is too long";
+	default:
+		return NULL;
+	}
+}
+
 static const char *record_stage(struct plan *plan, const struct wire_boot *record)
 {
 	const struct wire_node *node = &record->node;
@@ -135,8 +153,10 @@ static const char *record_stage(struct plan *plan, const struct wire_boot *recor
 		fd = plan->open = tree_make_file(record->type == WIRE_FILE ? plan->stage : plan->secrets, node->path);
 	if (fd < 0) {
 		plan->open = -1;
-		errno = -fd;
-		return "cannot be staged";
+		plan->wrong = node->path;
+		wrong = stage_wrong(-fd);
+		errno = wrong ? 0 : -fd;
+		return wrong ? wrong : "cannot be staged";
 	}
 	plan->open_left = node->size;
 	return NULL;
@@ -182,6 +202,7 @@ const char *plan_take(struct plan *plan, const struct wire_frame *frame)
 	const char *wrong = wire_boot_decode(frame, &record);
 
 	errno = 0;
+	plan->wrong = (struct wire_text){ "", 0 };
 	if (wrong)
 		return wrong;
 	frame_count(plan, frame);

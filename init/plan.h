@@ -27,6 +27,7 @@ struct plan {
 	int stage, secrets;      /* directories, -1 before the first file or credential */
 	int open;                /* what DATA goes to, or -1 */
 	uint64_t open_left;
+	struct wire_text wrong;  /* the path of what could not be staged, in the last frame */
 };
 
 int plan_create(struct plan *plan);      /* 0 or a negative errno */
