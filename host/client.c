@@ -53,8 +53,10 @@ int client_send(struct client *client, const struct json_out *out)
 		struct pollfd p = { client->fd, POLLOUT, 0 };
 		if (n > 0)
 			sent += (size_t)n;
+		else if (errno == EAGAIN && poll(&p, 1, CLIENT_SEND_MS) == 0)
+			return -ETIMEDOUT;
 		else if (errno == EAGAIN)
-			poll(&p, 1, -1);
+			continue;
 		else if (errno != EINTR)
 			return -errno;
 	}
@@ -128,17 +130,16 @@ void client_close(struct client *client)
 
 static const struct json_field record_fields[] = {
 	{ "time", JSON_KIND_STRING, offsetof(struct client_record, time) },
-	{ "vm", JSON_KIND_STRING, offsetof(struct client_record, vm) },
-	{ "boot", JSON_KIND_STRING, offsetof(struct client_record, boot) },
 	{ "stream", JSON_KIND_STRING, offsetof(struct client_record, stream) },
-	{ "seq", JSON_KIND_U64, offsetof(struct client_record, seq), .max = INT64_MAX },
-	{ "line", JSON_KIND_U64, offsetof(struct client_record, line), .max = INT64_MAX },
 	{ "offset", JSON_KIND_U64, offsetof(struct client_record, offset), .max = INT64_MAX },
 	{ "ns", JSON_KIND_U64, offsetof(struct client_record, ns), .max = INT64_MAX },
 	{ "priority", JSON_KIND_U8, offsetof(struct client_record, priority), .max = 7 },
-	{ "facility", JSON_KIND_U8, offsetof(struct client_record, facility), .max = 255 },
 	{ "partial", JSON_KIND_BOOL, offsetof(struct client_record, partial) },
 	{ "event", JSON_KIND_STRING, offsetof(struct client_record, event) },
+	/* Whatever they are called, they end in the same place; a record has one of them. */
+	{ "message", JSON_KIND_STRING, offsetof(struct client_record, bytes) },
+	{ "text", JSON_KIND_STRING, offsetof(struct client_record, bytes) },
+	{ "base64", JSON_KIND_STRING, offsetof(struct client_record, bytes) },
 	{ NULL },
 };
 
@@ -149,20 +150,23 @@ static const struct json_field lost_fields[] = {
 	{ NULL },
 };
 
-/* Some may call these texts, others bytes: all end in the same place. */
-static const struct json_field bytes_field = { "bytes", JSON_KIND_STRING, offsetof(struct client_record, bytes) };
 static const struct json_field value_field = { "value", JSON_KIND_U64, offsetof(struct client_record, value),
 	.max = INT64_MAX };
+
+static const struct json_field *field_find(const struct json_field fields[], const char *key)
+{
+	while (fields->key && strcmp(fields->key, key) != 0)
+		fields++;
+	return fields->key ? fields : NULL;
+}
 
 int client_fields_read(const struct json_value *object, const struct json_field fields[], void *into,
 	struct problem *problem)
 {
 	struct json_value member = { 0 };
 	while (json_next(object, &member)) {
-		const struct json_field *field = fields;
-		while (field->key && strcmp(field->key, member.key) != 0)
-			field++;
-		if (field->key && json_field(&member, field, into, problem) < 0)
+		const struct json_field *field = field_find(fields, member.key);
+		if (field && json_field(&member, field, into, problem) < 0)
 			return -1;
 	}
 	return 0;
@@ -182,40 +186,41 @@ static bool base64_decode(char *bytes, size_t *len)
 	return true;
 }
 
-static int read_bytes(const struct json_value *top, struct client_record *record, struct problem *problem)
+/* Those that a table cannot say. */
+static int member_read(const struct json_value *member, struct client_record *record, struct problem *problem)
 {
-	struct json_value member;
-	bool base64 = json_member(top, "base64", &member);
-	if (!base64 && !json_member(top, record->event ? "text" : "message", &member))
-		return 0;
-	if (json_field(&member, &bytes_field, record, problem) < 0)
+	const struct json_field *field = field_find(record_fields, member->key);
+	struct problem ignored;
+
+	if (strcmp(member->key, "value") == 0)
+		record->value_below_0 = json_field(member, &value_field, record, &ignored) < 0;
+	else if (strcmp(member->key, "lost") == 0)
+		return client_fields_read(member, lost_fields, record, problem);
+	else if (field && json_field(member, field, record, problem) < 0)
 		return -1;
+	if (strcmp(member->key, "ns") == 0)
+		record->has_ns = true;
+	if (!field || field->offset != offsetof(struct client_record, bytes))
+		return 0;
 	record->len = strlen(record->bytes);
-	return base64 && !base64_decode(record->bytes, &record->len) ?
-		json_problem(&member, problem, "must be base64") : 0;
+	return strcmp(member->key, "base64") == 0 && !base64_decode(record->bytes, &record->len) ?
+		json_problem(member, problem, "must be base64") : 0;
 }
 
-static int read_top(const struct json_value *top, struct client_record *record, struct problem *problem)
+static int top_read(const struct json_value *top, struct client_record *record, struct problem *problem)
 {
-	struct json_value member;
-	struct problem ignored;
-	if (client_fields_read(top, record_fields, record, problem) < 0)
-		return -1;
-	record->has_ns = json_member(top, "ns", &member);
-	if (json_member(top, "value", &member))
-		record->value_below_0 = json_field(&member, &value_field, record, &ignored) < 0;
-	if (json_member(top, "lost", &member) && client_fields_read(&member, lost_fields, record, problem) < 0)
-		return -1;
-	if (!record->stream)
-		return 0;
-	return read_bytes(top, record, problem) < 0 ? -1 : 1;
+	struct json_value member = { 0 };
+	while (json_next(top, &member))
+		if (member_read(&member, record, problem) < 0)
+			return -1;
+	return record->stream != NULL;
 }
 
 int client_record_read(struct client_record *record, const char *line, size_t len, struct problem *problem)
 {
 	*record = (struct client_record){ .priority = CLIENT_NO_PRIORITY };
 	struct json *json = json_read(line, len, "hawserd", problem);
-	int result = json ? read_top(json_top(json), record, problem) : -1;
+	int result = json ? top_read(json_top(json), record, problem) : -1;
 	json_free(json);
 	return result;
 }
@@ -223,8 +228,6 @@ int client_record_read(struct client_record *record, const char *line, size_t le
 void client_record_free(struct client_record *record)
 {
 	free(record->time);
-	free(record->vm);
-	free(record->boot);
 	free(record->stream);
 	free(record->event);
 	free(record->lost_reason);

@@ -11,6 +11,7 @@
 
 #define CLIENT_RUNTIME "/run/hawser"     /* where a hawserd of the system is */
 #define CLIENT_SOCKET "control.sock"
+#define CLIENT_SEND_MS 10000
 #define CLIENT_LINE_MAX (64 << 20)       /* the longest is a status: 2 KiB or so for each machine */
 
 struct client {
@@ -23,7 +24,7 @@ struct client {
 int client_connect(struct client *client, const char *runtime);
 /* The same for commands of one request: a failure is said on stderr. runtime NULL: that of the system's hawserd. */
 bool client_open(struct client *client, const char *runtime);
-/* Sends one line made with json_line_begin to json_line_end, waiting as long as it takes. 0 or a negative errno. */
+/* Sends lines made with json_line_begin to json_line_end. 0 or a negative errno: -ETIMEDOUT when nobody takes them. */
 int client_send(struct client *client, const struct json_out *out);
 /* Reads once, without waiting. 1: go on, 0: the end, or a negative errno. */
 int client_fill(struct client *client);
@@ -35,11 +36,11 @@ void client_close(struct client *client);
 
 /* One line of what hawserd says of a machine (docs/LOGS.md). Texts are on the heap, or NULL. */
 struct client_record {
-	char *time, *vm, *boot, *stream;
-	uint64_t seq, line, offset, ns;
+	char *time, *stream;
+	uint64_t offset, ns;             /* offset: where in its line this piece of one begins */
 	bool has_ns;
-	uint8_t priority, facility;      /* priority is CLIENT_NO_PRIORITY where there is none */
 	bool partial;                    /* the end of the line did not come: it goes on in a later record */
+	uint8_t priority;                /* CLIENT_NO_PRIORITY: it has none */
 
 	char *event, *lost_reason;       /* an event, a loss, or neither: then this is a line, or a piece of one */
 	char *bytes;                     /* the line, or the event's text; and a NUL that len does not count */

@@ -39,6 +39,9 @@ int run_report(struct run *r)
 			run_print_said(&r->print, r->culprit->name, &r->culprit->said);
 		run_print_say(&r->print, "%s", r->failure);
 	}
+	if (s->lost && (r->o.raw || r->o.quiet))
+		run_print_say(&r->print, "%llu records of the guest's log were lost: docs/LOGS.md says how that is avoided",
+			(unsigned long long)s->lost);
 	if (started) {
 		char line[512];
 		struct run_facts facts = { r->name, r->machine.kvm ? "kvm" : "tcg", r->machine.cid,
