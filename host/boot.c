@@ -149,7 +149,7 @@ static bool epoch_take(struct boot *boot, const struct wire_hello *hello)
 	bool changed = false, ok;
 
 	if (verdict == EPOCH_FRESH) {
-		logs_cut_all(vm);        /* of the epoch before, which is over now */
+		logs_cut(vm->logs);      /* of the epoch before, which is over now */
 		vm_grace_end(vm);
 		ok = epoch_begin(epoch, hello->boot_id, wall_now() - hello->boot_ns);
 		if (ok)

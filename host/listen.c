@@ -232,8 +232,9 @@ static struct vm *identify(struct listener *listener, int fd, const struct addre
 }
 
 /*
- * No descriptor is left, and the connection would make epoll report the listener for ever. The spare one is given up to
- * take it and turn it away; when even that fails, the listener rests until a descriptor was closed.
+ * No descriptor is left, and the connection, if there is one, would make epoll report the listener for ever. The spare one
+ * is given up to take it and turn it away; when even that fails, the listener rests until a descriptor was closed. True:
+ * there may be more connections.
  */
 static bool turn_away(struct listener *listener)
 {
@@ -241,17 +242,17 @@ static bool turn_away(struct listener *listener)
 	struct address_peer peer;
 	int fd;
 
-	daemon->counters.no_descriptor++;
 	if (daemon->spare_fd >= 0)
 		close(daemon->spare_fd);
 	fd = address_accept(listener->fd, &peer);
 	if (fd >= 0) {
+		daemon->counters.no_descriptor++;
 		session_refuse(daemon, fd, WIRE_REFUSE_BUSY, "the host has no descriptors left");
 		close(fd);
 	}
 	daemon->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (fd >= 0 && daemon->spare_fd >= 0)
-		return true;
+	if (daemon->spare_fd >= 0 && (fd >= 0 || fd == -EAGAIN))
+		return fd >= 0;
 	listener->paused = daemon->starved = true;
 	loop_events(&daemon->loop, listener->slot, 0);
 	return false;

@@ -23,6 +23,7 @@ struct logs {
 	struct vm *vm;
 	int fd, slot;
 	uint8_t state;
+	bool was_up;                     /* its end begins the grace */
 	bool end_due;                    /* END was taken and its END_ACK is still to be sent */
 	struct timer timer;              /* the hello's deadline */
 	struct intake intake;
@@ -33,13 +34,25 @@ struct logs {
 
 /* --- ends -------------------------------------------------------------------------------------------------------- */
 
+/*
+ * It is not the machine's session any more. That comes before anything is said of its end: to write that down can fail,
+ * and then the machine's session is cut.
+ */
+static void logs_detach(struct logs *logs)
+{
+	if (logs->vm->logs != logs)
+		return;
+	logs->vm->logs = NULL;
+	logs->was_up = true;
+}
+
 static void logs_destroy(struct logs *logs)
 {
 	struct vm *vm = logs->vm;
-	bool was_up = vm->logs == logs;
+	bool was_up;
 
-	if (was_up)
-		vm->logs = NULL;
+	logs_detach(logs);
+	was_up = logs->was_up;
 	timer_stop(&vm->daemon->loop, &logs->timer);
 	loop_remove(&vm->daemon->loop, logs->slot);
 	LIST_REMOVE(logs, of_vm);
@@ -70,6 +83,7 @@ static void logs_refuse(struct logs *logs, enum wire_refuse_code code, const cha
 
 	session_refuse(vm->daemon, logs->fd, code, text);
 	vm->refused++;
+	logs_detach(logs);
 	/* What came before the wrong frame is good: it is stored, and was acknowledged or comes again. */
 	vm_audit(vm, "refused", "log session: %s: %s", wire_refuse_name((uint16_t)code), text);
 	logs_destroy(logs);
@@ -90,9 +104,12 @@ static void logs_gone(struct logs *logs, int error)
 	struct vm *vm = logs->vm;
 
 	/* After END that is how it should be. */
+	logs_detach(logs);
 	if (logs->state == LOGS_STREAMING)
 		vm_audit(vm, "log-cut", "%s", error ? strerror(error) : "closed by the guest");
-	logs_cut(logs);
+	if (logs->state != LOGS_ENDED)
+		vm->daemon->counters.cuts++;
+	logs_destroy(logs);
 }
 
 /* --- what goes out ----------------------------------------------------------------------------------------------- */
@@ -105,8 +122,8 @@ static void put(struct logs *logs, const struct wire_log *message)
 		frame_commit(&logs->out, &out);
 }
 
-/* False: the session is gone. */
-static bool answer(struct logs *logs)
+/* A guest that is gone is not noticed here, where a batch may be under way, but by the event that comes for it. */
+static void answer(struct logs *logs)
 {
 	uint64_t durable = logs->vm->store.durable;
 
@@ -120,12 +137,9 @@ static bool answer(struct logs *logs)
 			logs->acked = durable;
 		}
 	}
-	if (frame_flush(&logs->out, logs->fd) != FRAME_OK) {
-		logs_gone(logs, errno);
-		return false;
-	}
+	if (frame_flush(&logs->out, logs->fd) != FRAME_OK)
+		frame_init(&logs->out, logs->out_bytes, sizeof logs->out_bytes);
 	logs_pace(logs);
-	return true;
 }
 
 void logs_pace(struct logs *logs)
@@ -180,13 +194,12 @@ static bool take_hello(struct logs *logs, const struct wire_log *hello)
 	vm_grace_end(vm);
 	vm->log_sessions++;
 	vm->daemon->counters.log_sessions++;
-	vm_audit(vm, "log-connected", "from number %llu on", (unsigned long long)vm->store.next);
-	if (vm->logs != logs)
-		return false;            /* that note could not be written */
+	/* The answer comes before any ACK, which the settling of the note could send. */
 	logs->acked = vm->store.durable;
 	put(logs, &(struct wire_log){ .type = WIRE_LOG_WELCOME, .welcome.version = WIRE_VERSION,
 		.welcome.next = vm->store.durable });
-	return true;
+	vm_audit(vm, "log-connected", "from number %llu on", (unsigned long long)vm->store.next);
+	return vm->logs == logs;         /* that note could not be written, or the guest is gone again */
 }
 
 static const char *take_message(struct logs *logs, const struct wire_log *message)
@@ -220,7 +233,7 @@ static void wrong_frame(struct logs *logs, enum wire_refuse_code code, uint16_t 
 	struct vm *vm = logs->vm;
 
 	/* The frames before it are stored and acknowledged as if it had not come. */
-	if (!vm_settle(vm, false) || vm->logs != logs)
+	if (!vm_settle(vm, false))
 		return;
 	snprintf(text, sizeof text, "%s: %s", wire_type_name(type), what);
 	logs_refuse(logs, code, text);
@@ -237,6 +250,7 @@ static bool take_frame(struct logs *logs, const struct wire_frame *frame)
 	if (frame->type == WIRE_REFUSE) {
 		session_refuse_text(text, sizeof text, frame);
 		vm->daemon->counters.refused_by_guest++;
+		logs_detach(logs);
 		vm_audit(vm, "refused-by-guest", "%s", text);
 		logs_cut(logs);
 		return false;
@@ -274,7 +288,7 @@ static void logs_read(struct logs *logs)
 		if (!take_frame(logs, &frame))
 			return;
 	if (r == FRAME_MALFORMED || (logs->state == LOGS_ACCEPTED && intake_announced(b) > SESSION_HELLO_MAX)) {
-		if (logs->state != LOGS_ACCEPTED && (!vm_settle(vm, false) || vm->logs != logs))
+		if (logs->state != LOGS_ACCEPTED && !vm_settle(vm, false))
 			return;
 		logs_refuse(logs, WIRE_REFUSE_MALFORMED, "a header that no frame has");
 		return;
@@ -285,7 +299,7 @@ static void logs_read(struct logs *logs)
 	if (logs->state != LOGS_ACCEPTED) {
 		if (vm->store.applied)
 			vm_delivered(vm, "by what its log says");
-		if (vm->logs != logs || !vm_settle(vm, false) || vm->logs != logs)
+		if (vm->logs != logs || !vm_settle(vm, false))
 			return;
 	}
 	if (filled == FRAME_CUT)
@@ -294,8 +308,8 @@ static void logs_read(struct logs *logs)
 
 void logs_event(struct logs *logs, uint32_t events)
 {
-	if (events & EPOLLOUT && !answer(logs))
-		return;
+	if (events & EPOLLOUT)
+		answer(logs);
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		logs_read(logs);
 }

@@ -525,6 +525,21 @@ int store_load(struct store *store)
 
 /* --- records ----------------------------------------------------------------------------------------------------- */
 
+static int probe(const struct sink *sink)
+{
+	/* Kept for what comes; a file system that knows no such thing says so, and that is no answer. */
+	if (sink->fd < 0 || !fallocate(sink->fd, FALLOC_FL_KEEP_SIZE, (off_t)sink->size, sizeof text_buf))
+		return 0;
+	return errno == EOPNOTSUPP || errno == EINTR ? 0 : -errno;
+}
+
+int store_probe(struct store *store)
+{
+	failed(store, probe(&store->text));
+	failed(store, probe(&store->json));
+	return store->error;
+}
+
 static void count(struct store_count *counts, uint64_t records, uint64_t bytes)
 {
 	counts->records += records;

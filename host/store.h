@@ -85,6 +85,8 @@ void store_init(struct store *store, struct store_home *home, const char *name, 
 void store_finish(struct store *store);          /* closes; what is on disk stays */
 /* Reads the journal and sets the files right. Again after an error. 0, or a negative errno, also in store->error. */
 int store_load(struct store *store);
+/* Whether the files have room for a batch: a small note would fit where nothing else does. 0, or a negative errno. */
+int store_probe(struct store *store);
 /* Closes the files until they are needed again. */
 void store_rest(struct store *store);
 /* Removes the epoch's state from the disk, not the log. */

@@ -39,13 +39,12 @@ static void vm_rest(struct vm *vm)
 static void vm_failed(struct vm *vm)
 {
 	struct daemon *daemon = vm->daemon;
+	int error = vm->store.error;
 
 	if (!vm->retry.place)
-		log_error("%s: its log cannot be written: %s; trying again every %d ms", vm->name,
-			strerror(-vm->store.error), RETRY_MS);
+		log_error("%s: its log cannot be written: %s; trying again every %d ms", vm->name, strerror(-error), RETRY_MS);
 	store_load(&vm->store);          /* throws the batch away; whether it can write is seen by the retry */
-	if (!vm->store.error)
-		vm->store.error = -EIO;
+	vm->store.error = error;
 	timer_set(&daemon->loop, &vm->retry, RETRY_MS * LOOP_MS);
 	logs_cut(vm->logs);
 }
@@ -55,6 +54,8 @@ static void vm_retry(struct timer *timer)
 	struct vm *vm = OWNER(timer, retry);
 	int r = store_load(&vm->store);
 
+	if (!r)
+		r = store_probe(&vm->store);
 	if (!r) {
 		store_note(&vm->store, "log-recovered", "the log can be written again");
 		store_write(&vm->store);

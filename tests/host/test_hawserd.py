@@ -1,0 +1,1096 @@
+# SPDX-License-Identifier: MIT
+"""The real hawserd on Unix sockets, with a pretend guest on the other end."""
+import json
+import os
+import random
+import re
+import resource
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import guest_sim as sim  # noqa: E402
+from guest_sim import Cut, Guest, Refused, record  # noqa: E402
+
+HAWSERD = Path(os.environ.get("HAWSERD", Path(__file__).resolve().parents[2] / "build/hawserd"))
+PATIENCE = 20    # seconds for what should take none
+
+
+def wait_for(condition, what="the condition", seconds=PATIENCE):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"{what} did not come true in {seconds} s")
+
+
+class Control:
+    """A tool's connection."""
+
+    def __init__(self, path):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(PATIENCE)
+        self.sock.connect(str(path))
+        self.file = self.sock.makefile("rb")
+
+    def ask(self, **request):
+        self.sock.sendall(json.dumps(request).encode() + b"\n")
+        return self.line()
+
+    def line(self):
+        line = self.file.readline()
+        return json.loads(line) if line else None
+
+    def lines_until(self, condition):
+        lines = []
+        while not lines or not condition(lines[-1]):
+            line = self.line()
+            assert line is not None, lines
+            lines.append(line)
+        return lines
+
+    def close(self):
+        self.file.close()
+        self.sock.close()
+
+
+class Host:
+    def __init__(self, top):
+        self.top = top
+        self.vms, self.state, self.run = top / "vms", top / "state", top / "run"
+        self.vms.mkdir()
+        self.process = None
+        self.config = {"graceMs": 300, "log": {"json": True}}
+        self.output = top / "output"
+
+    def vm(self, name, text=None, **more):
+        directory = self.vms / name
+        directory.mkdir(exist_ok=True)
+        spare = directory / "spare"
+        spare.write_text(json.dumps(dict({"hostname": name, "process": {"args": ["/bin/true"]}}, **more))
+                         if text is None else text)
+        spare.rename(directory / "vm.json")
+        return directory
+
+    def start(self, *options, wait=True, **popen):
+        (self.top / "hawserd.json").write_text(json.dumps(self.config))
+        ready, theirs = os.pipe()
+        self.process = subprocess.Popen(
+            [HAWSERD, "--config", self.top / "hawserd.json", "--vms", self.vms, "--state", self.state, "--runtime",
+             self.run, "--log-level", "debug", "--ready-fd", str(theirs), *options],
+            stdin=subprocess.DEVNULL, stderr=open(self.output, "ab"), pass_fds=[theirs], **popen)
+        os.close(theirs)
+        said = os.read(ready, 1) if wait else b"\n"
+        os.close(ready)
+        assert said == b"\n", self.output.read_text()
+        return self
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                assert self.process.wait(PATIENCE) == 0
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
+
+    def guest(self, name="vm", **more):
+        return Guest(self.run / f"{name}.vsock", **more)
+
+    def control(self):
+        return Control(self.run / "control.sock")
+
+    def status(self, vm="vm"):
+        control = self.control()
+        answer = control.ask(op="status")
+        control.close()
+        return next((v for v in answer["vms"] if v["vm"] == vm), None) if vm else answer
+
+    def text(self, vm="vm", name="text.log"):
+        path = self.state / "logs" / vm / name
+        return path.read_bytes() if path.exists() else b""
+
+    def records(self, vm="vm"):
+        return [json.loads(line) for line in self.text(vm, "json.log").splitlines()]
+
+    def stream(self, name, vm="vm"):
+        """A stream's lines in the text file."""
+        return [line[28 + len(name) + 1:] for line in self.text(vm).split(b"\n")
+                if line[28:].startswith(name.encode() + b" ")]
+
+    def said(self, pattern):
+        return re.search(pattern, self.output.read_text())
+
+
+@pytest.fixture
+def host(tmp_path):
+    h = Host(tmp_path)
+    yield h
+    try:
+        h.stop()
+    finally:
+        if h.process and h.process.poll() is None:
+            h.kill()
+
+
+@pytest.fixture
+def up(host):
+    """A host that serves the machine `vm`."""
+    host.vm("vm")
+    return host.start()
+
+
+def refused(code, call, *args, **more):
+    with pytest.raises(Refused) as caught:
+        call(*args, **more)
+    assert caught.value.code == code, caught.value
+    return caught.value.text
+
+
+# --- boot ----------------------------------------------------------------------------------------------------------
+
+def test_boot_gives_the_directory(host):
+    directory = host.vm("vm", process={"args": ["sh", "-c", "exit 7"], "env": ["A=1"], "cwd": "/tmp"})
+    (directory / "credentials").mkdir()
+    (directory / "credentials/db.key").write_text("secret")
+    (directory / "files/etc").mkdir(parents=True)
+    (directory / "files/etc/motd").write_text("ahoy\n")
+    host.start()
+    welcome, frames = host.guest().boot()
+    version, _, zero, wall = struct.unpack_from("<HHIQ", welcome)
+    assert (version, zero) == (1, 0) and abs(wall - time.time_ns()) < 60e9
+    assert len(set(welcome[32:])) > 20
+    assert [p for k, p in frames if k == sim.ARG] == [b"sh", b"-c", b"exit 7"]
+    assert (sim.HOSTNAME, b"vm") in frames and (sim.ENV, b"A=1") in frames and (sim.CWD, b"/tmp") in frames
+    assert [p for k, p in frames if k == sim.DATA] in ([b"secret", b"ahoy\n"], [b"ahoy\n", b"secret"])
+    wait_for(lambda: host.status()["epoch"]["state"] == "live")
+    assert b"secret" not in host.text() + host.output.read_bytes()
+
+
+def test_a_large_directory_goes_through_slowly(host):
+    """Far more than sockets hold, taken in small bites."""
+    directory = host.vm("vm")
+    (directory / "files").mkdir()
+    content = random.Random(1).randbytes(3 << 20)
+    (directory / "files/big").write_bytes(content)
+    host.start()
+    guest = host.guest()
+    c = guest.dial_boot()
+    c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    c.send(guest.hello())
+    got = b""
+    while True:
+        kind, payload = c.receive()
+        if kind == sim.DATA:
+            got += payload
+        if kind == sim.COMMIT:
+            break
+    assert got == content
+    c.close()
+
+
+def test_a_second_fetch_in_a_living_epoch_is_refused(up):
+    guest = up.guest()
+    guest.boot()
+    guest.connect_log()
+    refused(sim.EPOCH_ALIVE, up.guest(boot_id=guest.boot_id).boot)
+    refused(sim.EPOCH_ALIVE, up.guest().boot)
+    guest.send_records([record(sim.STDOUT, b"still here\n")])
+    guest.wait_ack()
+    assert b"hawserd refused: boot session: epoch-alive" in up.text()
+    assert up.status(None)["counters"]["refused"]["epoch-alive"] == 2
+
+
+def test_before_delivery_the_same_boot_is_served_again(up):
+    guest = up.guest()
+    guest.boot(apply=False)
+    token = guest.token
+    guest.boot(apply=False)
+    assert guest.token == token
+    other = up.guest()
+    other.boot()
+    assert other.token != token
+    refused(sim.TOKEN, guest.connect_log)
+
+
+def test_a_dial_replaces_the_one_before(up):
+    guest = up.guest()
+    first = guest.dial_boot()
+    first.send(guest.hello())
+    assert first.receive()[0] == sim.WELCOME
+    guest.boot()
+    with pytest.raises(Cut):
+        while True:
+            first.receive()
+
+
+def test_when_applied_was_lost_the_log_tells(up):
+    guest = up.guest()
+    guest.boot(apply=False)
+    guest.connect_log()
+    guest.send_records([sim.event(1, 9, b"handoff")])
+    guest.wait_ack()
+    wait_for(lambda: up.status()["epoch"]["state"] == "live")
+    refused(sim.EPOCH_ALIVE, guest.boot)
+
+
+def test_after_the_end_the_next_boot_is_served_at_once(host):
+    host.config["graceMs"] = 60000
+    host.vm("vm")
+    host.start()
+    for _ in range(3):
+        guest = host.guest()
+        guest.boot()
+        guest.connect_log()
+        guest.send_records([record(sim.STDOUT, b"bye\n")])
+        guest.end()
+    assert host.stream("stdout") == [b"bye"] * 3
+
+
+def test_after_the_grace_the_epoch_is_over(up):
+    guest = up.guest()
+    guest.boot()
+    guest.connect_log()
+    guest.send_records([record(sim.STDOUT, b"half a li")])
+    guest.wait_ack()
+    guest.log.close()
+    wait_for(lambda: up.status()["epoch"]["state"] == "none")
+    assert b"stdout+ half a li\n" in up.text()
+    assert b"hawserd unclean: " in up.text()
+    refused(sim.TOKEN, guest.connect_log)
+    up.guest().boot()
+
+
+def test_refuse_of_a_guest_is_logged(up):
+    guest = up.guest()
+    c = guest.dial_boot()
+    c.send(guest.hello())
+    while c.receive()[0] != sim.COMMIT:
+        pass
+    c.send(sim.frame(sim.REFUSE, struct.pack("<HH", 10, 0) + b"/data: \x1b[31mno such device"))
+    with pytest.raises(Cut):
+        c.receive()
+    wait_for(lambda: b"refused-by-guest: apply: /data: ?[31mno such device" in up.text())
+
+
+# --- configuration -------------------------------------------------------------------------------------------------
+
+def test_a_bad_vm_json_keeps_the_last_good_one(up):
+    up.vm("vm", '{\n  "hostname": "new",\n  "hostnam": 1\n}')
+    wait_for(lambda: up.said(r"vm/vm\.json:3:3: "))
+    _, frames = up.guest().boot(apply=False)
+    assert (sim.HOSTNAME, b"vm") in frames
+    assert ":3:3: " in up.status()["problem"]
+    up.vm("vm", hostname="newer")
+    _, frames = up.guest().boot(apply=False)
+    assert (sim.HOSTNAME, b"newer") in frames
+    assert "problem" not in up.status()
+
+
+def test_one_that_was_never_good_is_refused(host):
+    host.vm("vm", "{")
+    host.start()
+    refused(sim.CONFIG, host.guest().boot)
+    host.vm("vm")
+    host.guest().boot()
+
+
+def test_machines_come_and_go(up):
+    up.vm("later")
+    wait_for(lambda: (up.run / "later.vsock_610").exists())
+    guest = up.guest("later")
+    guest.boot()
+    guest.connect_log()
+    (up.vms / "later/vm.json").unlink()
+    with pytest.raises(Cut):
+        guest.log.receive()
+    wait_for(lambda: not (up.run / "later.vsock_610").exists())
+    assert up.status("later") is None
+    # What it had is still known when it comes back.
+    up.vm("later")
+    wait_for(lambda: (up.run / "later.vsock_611").exists())
+    guest.connect_log()
+    (up.vms / "later/vm.json").unlink()
+    (up.vms / "later").rmdir()
+    wait_for(lambda: not (up.run / "later.vsock_610").exists())
+
+
+def test_sighup_looks_again(up):
+    up.vm("vm", socket="ignored", text=json.dumps({"hostname": "vm", "hawser": {"socket": "v.sock"},
+                                                   "process": {"args": ["/x"]}}))
+    up.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: (up.vms / "vm/v.sock_610").exists())
+    wait_for(lambda: not (up.run / "vm.vsock_610").exists())
+    Guest(up.vms / "vm/v.sock").boot()
+
+
+def test_check(host):
+    host.vm("good")
+    assert subprocess.run([HAWSERD, "--vms", host.vms, "--check"]).returncode == 0
+    host.vm("bad", "{}x")
+    run = subprocess.run([HAWSERD, "--vms", host.vms, "--check"], stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 1 and re.search(r"bad/vm\.json:1:3", run.stderr)
+    assert not host.run.exists()
+
+
+# --- sockets -------------------------------------------------------------------------------------------------------
+
+def test_only_the_owner_connects(up):
+    for path in up.run.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def test_a_stale_socket_is_replaced(host):
+    host.vm("vm")
+    host.start()
+    host.kill()
+    assert (host.run / "vm.vsock_610").exists()
+    host.start()
+    host.guest().boot()
+
+
+def test_what_is_no_stale_socket_stays(host):
+    host.vm("file")
+    host.vm("link")
+    host.vm("used")
+    host.run.mkdir()
+    (host.run / "file.vsock_610").write_text("precious")
+    target = host.top / "target"
+    target.write_text("precious")
+    (host.run / "link.vsock_610").symlink_to(target)
+    used = socket.socket(socket.AF_UNIX)
+    used.bind(str(host.run / "used.vsock_610"))
+    used.listen()
+    host.start()
+    assert (host.run / "file.vsock_610").read_text() == "precious"
+    assert target.read_text() == "precious" and (host.run / "link.vsock_610").is_symlink()
+    for name in "file", "link", "used":
+        assert f"{name}.vsock_610" in host.status(name)["problem"]
+        assert not (host.run / f"{name}.vsock_611").exists()
+    Control(host.run / "used.vsock_610").close()    # nobody else's listener
+    used.close()
+    # Mended, and looked at again.
+    (host.run / "file.vsock_610").unlink()
+    host.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: (host.run / "file.vsock_611").exists())
+    host.guest("file").boot()
+
+
+def test_no_symlink_is_followed_below_a_machine(host):
+    outside = host.top / "outside"
+    outside.mkdir()
+    directory = host.vm("vm", hawser={"socket": "sub/v.sock"})
+    (directory / "sub").symlink_to(outside)
+    (host.vms / "alias").symlink_to(directory)
+    host.start()
+    assert not list(outside.iterdir())
+    assert "symbolic link" in host.status()["problem"]
+    assert host.status("alias") is None
+
+
+def test_a_path_that_is_too_long_is_named(host):
+    host.vm("vm", hawser={"socket": "x" * 96})
+    host.start()
+    assert "x" * 96 + "_610: too long" in host.status()["problem"]
+
+
+def test_sigterm_ends_it_within_a_second_and_leaves_no_socket(up):
+    guest = up.guest()
+    guest.boot()
+    guest.connect_log()
+    guest.send_records([record(sim.STDOUT, b"last\n")])
+    guest.wait_ack()
+    begin = time.monotonic()
+    up.process.terminate()
+    assert up.process.wait(PATIENCE) == 0
+    assert time.monotonic() - begin < 5    # one, on a machine that has nothing else to do
+    assert list(up.run.iterdir()) == []
+
+
+def test_notify_socket(host):
+    host.vm("vm")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.bind(str(host.top / "notify"))
+    sock.settimeout(PATIENCE)
+    host.start(env=dict(os.environ, NOTIFY_SOCKET=str(host.top / "notify")))
+    assert sock.recv(100) == b"READY=1\n"
+    host.stop()
+    assert sock.recv(100) == b"STOPPING=1\n"
+    sock.close()
+
+
+def test_it_dies_with_its_parent(host):
+    command = [str(HAWSERD), "--vms", str(host.vms), "--state", str(host.state), "--runtime", str(host.run),
+               "--die-with-parent", "--ready-fd", "1"]
+    code = ("import subprocess, sys; p = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE); p.stdout.read(1);"
+            "print(p.pid)")
+    run = subprocess.run([sys.executable, "-c", code, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                         check=True)
+    pid = int(run.stdout)
+    wait_for(lambda: not os.path.exists(f"/proc/{pid}") or "Z (" in Path(f"/proc/{pid}/status").read_text())
+    wait_for(lambda: not list(host.run.iterdir()))
+
+
+# --- hostile -------------------------------------------------------------------------------------------------------
+
+BOOT_GARBAGE = {
+    "length": (struct.pack("<IHH", 32761, sim.HELLO, 0), sim.MALFORMED),
+    "length-max": (struct.pack("<IHH", 0xFFFFFFFF, sim.HELLO, 0), sim.MALFORMED),
+    "zero": (struct.pack("<IHH", 32, sim.HELLO, 1) + bytes(32), sim.MALFORMED),
+    "type": (sim.frame(0x0777), sim.MALFORMED),
+    "size": (sim.frame(sim.HELLO, bytes(31)), sim.MALFORMED),
+    "magic": (sim.frame(sim.HELLO, b"HWSX" + struct.pack("<HH", 1, 0) + bytes(24)), sim.MALFORMED),
+    "hello-zero": (sim.frame(sim.HELLO, b"HWSR" + struct.pack("<HH", 1, 9) + bytes(24)), sim.MALFORMED),
+    "version": (sim.frame(sim.HELLO, b"HWSR" + struct.pack("<HH", 0, 0) + bytes(24)), None),
+    "order": (sim.frame(sim.APPLIED, bytes(8)), sim.ORDER),
+    "log-hello": (sim.frame(sim.LOG_HELLO, b"HWSR" + struct.pack("<HH", 1, 0) + bytes(24)), None),
+    "random": (random.Random(5).randbytes(4096), sim.MALFORMED),
+    "ones": (b"\xff" * 70000, sim.MALFORMED),
+    "empty": (sim.frame(sim.HELLO), sim.MALFORMED),
+}
+
+
+@pytest.mark.parametrize("port", [610, 611])
+@pytest.mark.parametrize("name", BOOT_GARBAGE)
+def test_garbage_in_place_of_a_hello(up, name, port):
+    data, code = BOOT_GARBAGE[name]
+    guest = up.guest()
+    guest.boot()
+    c = sim.Connection(f"{guest.base}_{port}")
+    try:
+        c.send(data)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    with pytest.raises(Refused) as caught:
+        c.receive()
+    assert caught.value.code in (sim.VERSION, sim.MALFORMED, sim.ORDER, sim.TOKEN)
+    assert port == 611 or code is None or caught.value.code == code
+    # Nobody else has noticed.
+    guest.connect_log()
+    guest.send_records([record(sim.STDOUT, b"fine\n")])
+    guest.end()
+
+
+def log_garbage(guest):
+    """Frames for a session that expects record 1."""
+    good = record(sim.STDOUT, b"x\n")
+    head = struct.pack("<Q", 1)
+
+    def records(*parts):
+        return sim.frame(sim.RECORDS, head + b"".join(parts))
+    return {
+        "length": (struct.pack("<IHH", 32761, sim.RECORDS, 0), sim.MALFORMED),
+        "no-records": (records(), sim.MALFORMED),
+        "half-a-record": (records(good[:10]), sim.MALFORMED),
+        "record-length": (records(struct.pack("<IBBHQ", 16385, 0, 5, 0, 0) + bytes(16385)), sim.MALFORMED),
+        "record-past-the-end": (records(struct.pack("<IBBHQ", 3, 0, 5, 0, 0) + b"ab"), sim.MALFORMED),
+        "stream": (records(record(7, b"x")), sim.MALFORMED),
+        "stream-0": (records(record(0, b"x")), sim.MALFORMED),
+        "kind": (records(record(sim.STDOUT, b"x", 4)), sim.MALFORMED),
+        "bytes-of-init": (records(record(sim.INIT, b"x")), sim.MALFORMED),
+        "short-kernel": (records(record(sim.KERNEL, b"1234567", sim.MESSAGE)), sim.MALFORMED),
+        "short-event": (records(record(sim.INIT, b"1234567", sim.EVENT)), sim.MALFORMED),
+        "gap-reason": (records(sim.gap(sim.KERNEL, 9, 1)), sim.MALFORMED),
+        "number": (sim.frame(sim.RECORDS, struct.pack("<Q", 2) + good), sim.MALFORMED),
+        "number-max": (sim.frame(sim.RECORDS, struct.pack("<Q", 2**64 - 1) + good), sim.MALFORMED),
+        "lost-number": (sim.frame(sim.LOST, struct.pack("<QQBBHIQ", 2, 3, 5, 2, 0, 1, 1)), sim.MALFORMED),
+        "lost-empty": (sim.frame(sim.LOST, struct.pack("<QQBBHIQ", 1, 1, 5, 2, 0, 1, 1)), sim.MALFORMED),
+        "lost-too-much": (sim.frame(sim.LOST, struct.pack("<QQBBHIQ", 1, 2, 5, 2, 0, 2, 1)), sim.MALFORMED),
+        "end-number": (sim.frame(sim.END, struct.pack("<Q", 7)), sim.MALFORMED),
+        "end-stream": (sim.frame(sim.END, struct.pack("<QB7xQQ", 1, 9, 1, 1)), sim.MALFORMED),
+        "second-hello": (sim.frame(sim.LOG_HELLO, b"HWSR" + struct.pack("<HH", 1, 0) + guest.token + bytes(8)),
+                         sim.ORDER),
+        "ack": (sim.frame(sim.ACK, bytes(8)), sim.ORDER),
+        "boot-frame": (sim.frame(sim.APPLIED, bytes(8)), sim.MALFORMED),
+        "type": (sim.frame(0x0999), sim.MALFORMED),
+    }
+
+
+@pytest.mark.parametrize("name", log_garbage(Guest("") if False else type("G", (), {"token": bytes(16)})))
+def test_garbage_in_a_log_session(host, name):
+    host.config["graceMs"] = 60000
+    host.vm("vm")
+    host.vm("neighbour")
+    host.start()
+    neighbour = host.guest("neighbour")
+    neighbour.boot()
+    neighbour.connect_log()
+    guest = host.guest()
+    guest.boot()
+    guest.connect_log()
+    data, code = log_garbage(guest)[name]
+    # In one write with a good record before it, which must survive.
+    good = sim.frame(sim.RECORDS, struct.pack("<Q", 0) + record(sim.STDOUT, b"good\n"))
+    guest.count(sim.STDOUT, 1, 5)
+    guest.next = 1
+    guest.log.send(good + data)
+    with pytest.raises(Refused) as caught:
+        while True:
+            assert guest.log.receive() == (sim.ACK, struct.pack("<Q", 1))
+    assert caught.value.code == code, caught.value
+    assert guest.connect_log() == 1
+    guest.end()
+    assert host.stream("stdout") == [b"good"]
+    assert host.status()["refused"] == 1
+    neighbour.send_records([record(sim.STDOUT, b"fine\n")])
+    neighbour.end()
+    assert host.stream("stdout", "neighbour") == [b"fine"]
+
+
+def test_tokens_are_not_guessed_and_not_borrowed(host):
+    for name in "one", "two":
+        host.vm(name)
+    host.start()
+    one, two = host.guest("one"), host.guest("two")
+    one.boot()
+    two.boot()
+    for token in bytes(16), b"\xff" * 16, two.token, one.token[:15] + bytes([one.token[15] ^ 1]):
+        refused(sim.TOKEN, one.connect_log, token=token)
+    one.connect_log()
+    assert host.status(None)["counters"]["refused"]["token"] == 4
+
+
+@pytest.mark.parametrize("port", [610, 611])
+def test_those_who_say_nothing_are_closed(host, port):
+    host.config["helloTimeoutMs"] = 200
+    host.config["limits"] = {"connectionsPerVm": 100}
+    host.vm("vm")
+    host.start()
+    silent = [sim.Connection(host.run / f"vm.vsock_{port}") for _ in range(20)]
+    for i, c in enumerate(silent):
+        c.send(bytes(i % 8))    # parts of a header
+    host.guest().boot()         # is served among them
+    for c in silent:
+        with pytest.raises(Cut):
+            c.receive()
+    assert host.status(None)["counters"]["helloTimeouts"] == 20
+    assert host.status()["connections"] == 0
+
+
+def test_a_machine_has_so_many_connections_and_no_more(host):
+    host.config["limits"] = {"connectionsPerVm": 3}
+    host.vm("vm")
+    host.vm("neighbour")
+    host.start()
+    held = [host.guest().dial_boot() for _ in range(3)]
+    wait_for(lambda: host.status()["connections"] == 3)
+    refused(sim.BUSY, host.guest().dial_boot().receive)
+    host.guest("neighbour").boot()
+    for c in held:
+        c.close()
+    wait_for(lambda: host.status()["connections"] == 0)
+    host.guest().boot()
+
+
+def cpu_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_out_of_descriptors(host):
+    host.config["limits"] = {"connectionsPerVm": 1000}
+    host.config["helloTimeoutMs"] = 60000
+    host.vm("vm")
+    host.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40)))
+    held = []
+    with pytest.raises(Refused) as caught:
+        for _ in range(50):
+            held.append(host.guest().dial_boot())
+            held[-1].sock.settimeout(0.05)
+            try:
+                held[-1].receive()
+            except socket.timeout:
+                pass
+    assert caught.value.code == sim.BUSY
+    # Those that are there stay, and nothing spins.
+    before = cpu_seconds(host.process.pid)
+    time.sleep(1)
+    assert cpu_seconds(host.process.pid) - before < 0.3
+    assert host.status(None)["counters"]["noDescriptor"] >= 1
+    for c in held:
+        c.close()
+    wait_for(lambda: host.status()["connections"] == 0)
+    host.guest().boot()
+
+
+def test_refusals_do_not_fill_the_log(up):
+    guest = up.guest()
+    guest.boot()
+    guest.connect_log()
+    for _ in range(300):
+        refused(sim.EPOCH_ALIVE, guest.boot)
+    assert up.text().count(b"epoch-alive") < 100
+    assert up.status()["refused"] == 300
+    assert up.status()["auditsDropped"] >= 200
+
+
+# --- the log -------------------------------------------------------------------------------------------------------
+
+def test_streams_and_forms(up):
+    guest = up.guest()
+    guest.boot()
+    guest.connect_log()
+    binary = bytes(range(256)).replace(b"\n", b"")
+    long = b"x" * 100000
+    guest.send_records([
+        record(sim.STDOUT, b"plain\n"), record(sim.STDERR, binary + b"\n"),
+        record(sim.KERNEL, struct.pack("<Q", 41) + b"usb 1-1\n SUBSYSTEM=usb", sim.MESSAGE, pri=6),
+        record(sim.SYSLOG, b"<13>tag: text", sim.MESSAGE, pri=13),
+        record(sim.INIT, b"init says", sim.MESSAGE), sim.event(17, -3),
+    ])
+    for at in range(0, len(long), 10000):
+        guest.send_records([record(sim.CONSOLE, long[at:at + 10000])])
+    guest.send_records([record(sim.CONSOLE, b"\n"), sim.gap(sim.KERNEL, sim.OVERRUN, 5)])
+    guest.end()
+    text = up.text()
+    assert up.stream("stdout") == [b"plain"] and up.stream("stderr") == [binary]
+    assert b"kernel usb 1-1\n\t SUBSYSTEM=usb\n" in text
+    assert up.stream("syslog") == [b"<13>tag: text"]
+    assert up.stream("init") == [b"init says", b"[exited -3]"]
+    pieces = re.findall(rb"console\+? (x*)\n", text)
+    assert [len(p) for p in pieces] == [65536, 100000 - 65536]
+    assert b"hawserd lost 5 records, 0 bytes of kernel (overrun)\n" in text
+    by_stream = {r["stream"]: r for r in up.records() if "seq" in r}
+    assert by_stream["kernel"]["lost"] == {"reason": "overrun", "records": 5, "bytes": 0}
+    kernel = next(r for r in up.records() if r.get("message", "").startswith("usb"))
+    assert (kernel["priority"], kernel["facility"], kernel["kernelSeq"]) == (6, 0, 41)
+    assert by_stream["syslog"]["priority"] == 5 and by_stream["syslog"]["facility"] == 1
+    assert "priority" not in by_stream["stdout"]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", r["time"]) for r in up.records())
+    status = up.status()
+    assert status["accountingErrors"] == 0 and status["streams"]["console"]["stored"]["bytes"] == 100001
+    assert status["streams"]["console"]["stored"] == status["streams"]["console"]["produced"]
+
+
+def test_reconnect_and_replay(up):
+    guest = up.guest()
+    guest.boot()
+    guest.connect_log()
+    records = [record(sim.STDOUT, b"line %d\n" % i) for i in range(10)]
+    guest.send_records(records[:6])
+    guest.wait_ack()
+    guest.send_records(records[6:])
+    guest.log.close()                       # without waiting
+    assert guest.connect_log() in (6, 10)
+    guest.send_records(records, first=0)    # more than it has to
+    guest.wait_ack()
+    guest.end()
+    assert up.stream("stdout") == [b"line %d" % i for i in range(10)]
+    status = up.status()
+    assert status["streams"]["stdout"]["duplicates"]["records"] >= 6
+    assert status["replayed"]["records"] >= 6
+    assert status["accountingErrors"] == 0
+
+
+def test_a_second_session_replaces_the_first(up):
+    guest = up.guest()
+    guest.boot()
+    guest.connect_log()
+    first, guest.log = guest.log, None
+    guest.connect_log()
+    with pytest.raises(Cut):
+        first.receive()
+    guest.send_records([record(sim.STDOUT, b"x\n")])
+    guest.end()
+
+
+def test_losses(up):
+    guest = up.guest()
+    guest.boot()
+    guest.connect_log()
+    guest.send_records([record(sim.STDOUT, b"0\n")])
+    guest.wait_ack()
+    guest.count(sim.STDOUT, 4, 40)
+    guest.count(sim.KERNEL, 1, 30)
+    guest.next = 6
+    guest.send_lost(1, 6, [(sim.STDOUT, sim.FULL, 4, 40), (sim.KERNEL, sim.FULL, 1, 30)])
+    guest.wait_ack()
+    guest.send_lost(1, 6, [(sim.STDOUT, sim.FULL, 4, 40), (sim.KERNEL, sim.FULL, 1, 30)])
+    guest.send_records([record(sim.STDOUT, b"6\n")])
+    guest.end()
+    stdout = up.status()["streams"]["stdout"]
+    assert stdout["lost"] == {"full": {"records": 4, "bytes": 40}}
+    assert stdout["stored"] == {"records": 2, "bytes": 4} and stdout["produced"] == {"records": 6, "bytes": 44}
+    assert up.status()["accountingErrors"] == 0
+
+
+def test_more_after_the_end(up):
+    guest = up.guest()
+    guest.boot()
+    guest.connect_log()
+    guest.send_records([record(sim.STDOUT, b"one\n")])
+    guest.send_end()
+    guest.wait_end_ack()
+    guest.send_records([record(sim.STDOUT, b"two\n")])
+    guest.wait_ack()
+    assert up.status()["epoch"]["state"] == "live"
+    guest.send_end()
+    guest.wait_end_ack()
+    # END_ACK may have been lost: it asks again.
+    guest.connect_log()
+    guest.end()
+    assert up.stream("stdout") == [b"one", b"two"]
+    time.sleep(0.6)
+    assert b"unclean" not in up.text()
+
+
+@pytest.mark.parametrize("sync", ["write", "fdatasync"])
+def test_killed_under_load(host, sync):
+    """hawserd dies again and again in mid-stream: nothing is lost, nothing comes twice, everything is in order."""
+    host.config["graceMs"] = 60000
+    host.config["log"] = {"json": True, "sync": sync, "maxBytes": 300000, "maxFiles": 100}
+    host.vm("vm")
+    host.start()
+    guest = host.guest()
+    guest.boot()
+    rng = random.Random(11)
+    total, made, records = 40000, 0, []
+    expected = b"".join(b"%d %s\n" % (i, b"y" * rng.randrange(60)) for i in range(total))
+    while made < len(expected):
+        size = min(rng.choice([1, 7, 100, 3000]), len(expected) - made)
+        records.append(record(sim.STDOUT, expected[made:made + size]))
+        made += size
+    guest.made = {sim.STDOUT: (len(records), len(expected))}
+
+    def stream():
+        """Sends on from where the host is; True when all is acknowledged."""
+        at = guest.connect_log()
+        while at < len(records) or guest.acked < len(records):
+            batch, size = [], 0
+            while at + len(batch) < len(records) and size < 30000 and at - guest.acked < 2000:
+                size += len(records[at + len(batch)])
+                if size < 32000:
+                    batch.append(records[at + len(batch)])
+            if batch:
+                guest.send_records(batch, first=at)
+                at += len(batch)
+            else:
+                kind, payload = guest.log.receive()
+                guest.acked = struct.unpack("<Q", payload)[0]
+        return True
+
+    # Each time another tenth is acknowledged, and the next records are on their way.
+    marks = [len(records) * (i + rng.random()) / 10 for i in range(9)]
+    finished = threading.Event()
+
+    def killer():
+        while marks and not finished.is_set():
+            if guest.acked < marks[0]:
+                time.sleep(0.001)
+                continue
+            marks.pop(0)
+            host.kill()
+            host.start()
+
+    thread = threading.Thread(target=killer)
+    thread.start()
+    done = False
+    until = time.monotonic() + 120
+    try:
+        while not done and time.monotonic() < until:
+            try:
+                done = stream()
+            except (Cut, OSError):
+                time.sleep(0.01)
+    finally:
+        finished.set()
+        thread.join()
+    assert done and len(marks) <= 2    # the last mark may have been passed by the end
+    guest.next = len(records)
+    guest.connect_log()
+    guest.end()
+
+    def whole(name):
+        files = sorted((host.state / "logs/vm").glob(name + "*"), reverse=True,
+                       key=lambda path: int(path.suffix[1:]) if path.suffix[1:].isdigit() else 0)
+        return b"".join(path.read_bytes() for path in files)
+
+    lines = [line[35:] for line in whole("text.log").split(b"\n") if line[28:35] == b"stdout "]
+    assert b"\n".join(lines) + b"\n" == expected
+    lines = [json.loads(line) for line in whole("json.log").splitlines()]
+    assert "".join(r["message"] + "\n" for r in lines if r["stream"] == "stdout").encode() == expected
+    status = host.status()
+    assert status["streams"]["stdout"]["stored"] == status["streams"]["stdout"]["produced"]
+    assert status["accountingErrors"] == 0
+
+
+def test_a_living_epoch_outlives_hawserd(host):
+    host.config["graceMs"] = 60000
+    host.vm("vm")
+    host.start()
+    guest = host.guest()
+    guest.boot()
+    guest.connect_log()
+    guest.send_records([record(sim.STDOUT, b"before, ")])
+    guest.wait_ack()
+    host.kill()
+    host.start()
+    refused(sim.EPOCH_ALIVE, host.guest().boot)
+    refused(sim.TOKEN, guest.connect_log, token=bytes(16))
+    assert guest.connect_log() == 1
+    guest.send_records([record(sim.STDOUT, b"after\n")])
+    guest.end()
+    assert host.stream("stdout") == [b"before, after"]
+    assert guest.token not in b"".join(p.read_bytes() for p in host.state.rglob("*") if p.is_file())
+
+
+def test_an_open_epoch_outlives_hawserd(host):
+    """Its guest was cut before COMMIT: it dials again, with a relay that may still have the first token."""
+    host.vm("vm")
+    host.start()
+    guest = host.guest()
+    guest.boot(apply=False)
+    first = guest.token
+    guest.connect_log()
+    guest.send_records([record(sim.INIT, b"early", sim.MESSAGE)])
+    guest.wait_ack()
+    host.kill()
+    host.start()
+    guest.boot()
+    assert guest.token != first
+    assert guest.connect_log(token=first) == 1
+    assert guest.connect_log() == 1
+    guest.end()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = tmp_path / "small"
+    disk.mkdir()
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk],
+                                      stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("needs the right to mount a small tmpfs")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_disk(small_disk, tmp_path):
+    host = Host(tmp_path)
+    host.state = small_disk / "state"
+    host.config["graceMs"] = 200
+    host.config["log"] = {"json": False}
+    host.vm("vm")
+    host.start()
+    try:
+        guest = host.guest()
+        guest.boot()
+        guest.connect_log()
+        lines = [b"%06d %s" % (i, b"z" * 90) for i in range(20000)]
+        records = [record(sim.STDOUT, b"\n".join(lines[i:i + 100]) + b"\n") for i in range(0, len(lines), 100)]
+        guest.made = {sim.STDOUT: (len(records), sum(len(r) - 16 for r in records))}
+        with pytest.raises((Cut, OSError)):
+            for i, r in enumerate(records):
+                guest.send_records([r], first=i)
+            guest.wait_ack(len(records))
+        wait_for(lambda: "logError" in host.status())
+        assert host.said("cannot be written: No space left on device")
+        # Nothing that was acknowledged is missing; the epoch waits for as long as it takes.
+        assert host.stream("stdout") == lines[:len(host.stream("stdout"))]
+        assert len(host.stream("stdout")) >= guest.acked * 100
+        time.sleep(0.5)
+        refused(sim.BUSY, guest.connect_log)
+        refused(sim.BUSY, host.guest().boot)
+        subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+        wait_for(lambda: "logError" not in host.status())
+        at = guest.connect_log()
+        assert at >= guest.acked
+        for i in range(at, len(records)):
+            guest.send_records([records[i]], first=i)
+        guest.next = len(records)
+        guest.wait_ack()
+        guest.end()
+        assert host.stream("stdout") == lines
+        assert host.status()["accountingErrors"] == 0
+        assert b"log-recovered" in host.text()
+    finally:
+        host.stop()
+
+
+# --- tools ---------------------------------------------------------------------------------------------------------
+
+def attach(host, directory, **more):
+    control = host.control()
+    answer = control.ask(op="attach", dir=str(directory), **more)
+    return control, answer
+
+
+def test_attach_and_follow(host):
+    directory = host.top / "machine"
+    host.vms.rename(host.top / "elsewhere")
+    directory.mkdir()
+    (directory / "vm.json").write_text('{"process": {"args": ["/bin/true"]}}')
+    host.start()
+    base = host.top / "v.sock"
+    control, answer = attach(host, directory, name="hello", socket=str(base), args=["sh", "-c", "exit 7"],
+                             follow=True)
+    assert answer == {"ok": True, "vm": "hello"}
+    guest = Guest(base)
+    _, frames = guest.boot()
+    assert [p for k, p in frames if k == sim.ARG] == [b"sh", b"-c", b"exit 7"]
+    guest.connect_log()
+    guest.send_records([record(sim.STDOUT, b"hi\n"), sim.event(17, 7)])
+    guest.end()
+    lines = control.lines_until(lambda r: r.get("event") == "end")
+    assert [r["event"] for r in lines if r["stream"] == "hawserd"] == ["boot", "applied", "log-connected", "end"]
+    assert [r["message"] for r in lines if r["stream"] == "stdout"] == ["hi"]
+    assert [r["value"] for r in lines if r.get("event") == "exited"] == [7]
+    assert all(r["vm"] == "hello" for r in lines)
+    assert attach(host, directory, name="hello")[1]["error"]
+    control.close()
+    wait_for(lambda: not os.path.exists(f"{base}_610"))
+    assert host.status("hello") is None
+    assert not list((host.state / "epochs").iterdir())
+    assert b"stdout hi\n" in host.text("hello")
+
+
+def test_ephemeral_leaves_nothing(host):
+    host.config["log"] = {"json": True}
+    directory = host.top / "machine"
+    directory.mkdir()
+    (directory / "vm.json").write_text('{"process": {"args": ["/bin/true"]}}')
+    host.start()
+    control, answer = attach(host, directory, follow=True, ephemeral=True)
+    assert answer == {"ok": True, "vm": "machine"}
+    guest = host.guest("machine")
+    guest.boot()
+    guest.connect_log()
+    guest.send_records([record(sim.STDOUT, b"hi\n")])
+    guest.end()
+    control.lines_until(lambda r: r.get("event") == "end")
+    assert not [p for p in host.state.rglob("*") if p.is_file()]
+    control.close()
+    wait_for(lambda: host.status("machine") is None)
+
+
+def test_the_owner_slows_his_guest_and_loses_nothing(host):
+    directory = host.top / "machine"
+    directory.mkdir()
+    (directory / "vm.json").write_text('{"process": {"args": ["/bin/true"]}}')
+    host.start()
+    control, _ = attach(host, directory, follow=True, ephemeral=True)
+    guest = host.guest("machine")
+    guest.boot()
+    guest.connect_log()
+    guest.log.sock.settimeout(1)
+    count = 0
+    with pytest.raises(socket.timeout):
+        while count < 10000:    # 100 MB, if nobody held it up
+            guest.send_records([record(sim.STDOUT, b"%06d\n" % i + b"q" * 9992 + b"\n")
+                                for i in range(count, count + 1)])
+            count += 1
+    assert count < 9000
+    rss = int(re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{host.process.pid}/status").read_text())[1])
+    assert rss < 32 << 10
+    seen = [int(r["message"]) for r in control.lines_until(lambda r: r.get("message") == "%06d" % (count - 2))
+            if r.get("message", "").isdigit()]
+    assert seen == list(range(count - 1))
+    control.close()
+
+
+def test_a_follower_that_does_not_read_is_dropped(up):
+    guest = up.guest()
+    guest.boot()
+    guest.connect_log()
+    control = up.control()
+    assert control.ask(op="follow", vm="vm")["ok"]
+    lazy = up.control()
+    assert lazy.ask(op="follow", vm="vm")["ok"]
+    lines = []
+    reader = threading.Thread(target=lambda: lines.extend(control.lines_until(lambda r: r.get("message") == "last")))
+    reader.start()
+    for i in range(600):
+        guest.send_records([record(sim.STDOUT, b"w" * 10000 + b"\n")])
+        guest.wait_ack()
+    guest.send_records([record(sim.STDOUT, b"last\n")])
+    guest.end()
+    reader.join(PATIENCE)
+    assert len(lines) > 600
+    assert up.status(None)["counters"]["followersDropped"] == 1
+    assert up.status(None)["followers"] == 1
+
+
+def test_tail(up):
+    guest = up.guest()
+    guest.boot()
+    guest.connect_log()
+    guest.send_records([record(sim.STDOUT, b"line %d\n" % i) for i in range(50)])
+    guest.wait_ack()
+    control = up.control()
+    assert control.ask(op="follow", vm="vm", tail=3) == {"ok": True, "vm": "vm"}
+    assert [control.line()["message"] for _ in range(3)] == ["line 47", "line 48", "line 49"]
+    guest.send_records([record(sim.STDOUT, b"more\n")])
+    assert control.line()["message"] == "more"
+
+
+def test_tail_of_the_text_file(host):
+    host.config["log"] = {"json": False}
+    host.vm("vm")
+    host.start()
+    guest = host.guest()
+    guest.boot()
+    guest.connect_log()
+    guest.send_records([record(sim.STDOUT, b"a\n"), record(sim.SYSLOG, b"two\nlines", sim.MESSAGE),
+                        record(sim.STDERR, b"\xff\n")])
+    guest.wait_ack()
+    control = host.control()
+    assert control.ask(op="follow", vm="vm", tail=3) == {"ok": True, "vm": "vm"}
+    lines = [control.line() for _ in range(3)]
+    assert [(r["stream"], r.get("message"), r.get("base64")) for r in lines] == [
+        ("stdout", "a", None), ("syslog", "two\nlines", None), ("stderr", None, "/w==")]
+
+
+def test_a_line_without_an_end_is_shown_when_it_rests(up):
+    guest = up.guest()
+    guest.boot()
+    guest.connect_log()
+    control = up.control()
+    assert control.ask(op="follow", vm="vm")["ok"]
+    guest.send_records([record(sim.CONSOLE, b"login: ")])
+    line = control.line()
+    assert line["message"] == "login: " and line["partial"] and "offset" not in line
+    guest.send_records([record(sim.CONSOLE, b"root\n")])
+    line = control.line()
+    assert line["message"] == "root" and "partial" not in line and line["offset"] == 7
+    assert up.stream("console") == [b"login: root"]
+
+
+REQUESTS = [
+    b"", b"{}", b"[]", b"nonsense", b'{"op":"stop"}', b'{"op":5}', b'{"op":"status","x":1}', b'{"op":"follow"}',
+    b'{"op":"follow","vm":"nobody"}', b'{"op":"attach"}', b'{"op":"attach","dir":"relative"}',
+    b'{"op":"attach","dir":"/nowhere"}', b'{"op":"attach","dir":"/","name":"a/b"}', b'{"op":"attach","dir":"/"}',
+    b'{"op":"attach","dir":"/tmp","cid":2}', b'{"op":"follow","vm":"vm","tail":-1}', b'\xff\xfe', b'{"op":"status"',
+]
+
+
+@pytest.mark.parametrize("request_line", REQUESTS)
+def test_wrong_requests(up, request_line):
+    control = up.control()
+    control.sock.sendall(request_line + b"\n")
+    assert list(control.line()) == ["error"]
+    assert control.ask(op="status")["vms"]    # the connection is as good as before
+    control.close()
+
+
+def test_an_endless_request(up):
+    control = up.control()
+    try:
+        for _ in range(100):
+            control.sock.sendall(b"x" * 65536)
+    except OSError:
+        pass
+    up.guest().boot()
