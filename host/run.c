@@ -104,7 +104,7 @@ static void serial_read(struct run *r)
 {
 	struct subprocess *qemu = &r->helpers[QEMU];
 	char buf[4096];
-	ssize_t n;
+	ssize_t n = -1;
 	while (qemu->out >= 0 && (n = read(qemu->out, buf, sizeof buf)) > 0)
 		run_print_serial(&r->print, buf, (size_t)n);
 	if (qemu->out >= 0 && n == 0)
