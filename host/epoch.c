@@ -73,7 +73,7 @@ bool epoch_proves(const struct epoch *epoch, const uint8_t token[static WIRE_TOK
 
 bool epoch_log_delivers(const struct epoch *epoch)
 {
-	return epoch->state == EPOCH_OPEN && epoch->committed;
+	return epoch->state == EPOCH_OPEN && (epoch->committed || !epoch->has_token);
 }
 
 void epoch_over(struct epoch *epoch)

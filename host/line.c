@@ -128,8 +128,8 @@ static bool feed_message(struct line *line, const struct wire_record *record, ui
 	const uint8_t *p = record->data;
 	size_t len = record->length;
 
-	/* The kernel's own number stands before the first part of its message. */
-	if (record->stream == WIRE_STREAM_KERNEL && !line_open(line)) {
+	/* The kernel's own number stands before each part of its message. */
+	if (record->stream == WIRE_STREAM_KERNEL) {
 		struct wire_in in = { .p = p, .end = p + len };
 
 		line->kernel_seq = wire_get_u64(&in);

@@ -199,6 +199,8 @@ static bool take_hello(struct logs *logs, const struct wire_log *hello)
 	put(logs, &(struct wire_log){ .type = WIRE_LOG_WELCOME, .welcome.version = WIRE_VERSION,
 		.welcome.next = vm->store.durable });
 	vm_audit(vm, "log-connected", "from number %llu on", (unsigned long long)vm->store.next);
+	if (vm->logs == logs && epoch_log_delivers(epoch))
+		vm_delivered(vm, "by its log session; APPLIED did not come");
 	return vm->logs == logs;         /* that note could not be written, or the guest is gone again */
 }
 
@@ -296,12 +298,8 @@ static void logs_read(struct logs *logs)
 	if (filled != FRAME_CUT && !intake_keep(&logs->intake, b))
 		filled = FRAME_CUT;
 	/* Settled also when the guest is gone: what came whole is good. */
-	if (logs->state != LOGS_ACCEPTED) {
-		if (vm->store.applied)
-			vm_delivered(vm, "by what its log says");
-		if (vm->logs != logs || !vm_settle(vm, false))
-			return;
-	}
+	if (logs->state != LOGS_ACCEPTED && !vm_settle(vm, false))
+		return;
 	if (filled == FRAME_CUT)
 		logs_gone(logs, error);
 }

@@ -197,7 +197,6 @@ static void state_clear(struct store *store)
 	}
 	store->next = store->durable = store->received = 0;
 	store->replayed = (struct store_count){ 0 };
-	store->applied = false;
 }
 
 void store_finish(struct store *store)
@@ -568,9 +567,6 @@ static void take_event(struct store *store, const struct wire_record *record, ui
 	note.value = event.value;
 	note.text = event.text;
 	emit_note(store, &note);
-	/* Both come after the configuration was applied (docs/BOOT.md). */
-	if (event.code == WIRE_EVENT_STARTED || (event.code == WIRE_EVENT_PHASE && wire_text_is(event.text, "handoff")))
-		store->applied = true;
 }
 
 static void take_gap(struct store *store, const struct wire_record *record, uint64_t seq)

@@ -72,7 +72,6 @@ struct store {
 	struct epoch epoch;
 	struct logline_who who;
 	bool epoch_changed, changed;     /* what the journal has not got */
-	bool applied;                    /* events say that the guest is past its configuration */
 	uint64_t next;                   /* all below is taken, */
 	uint64_t durable;                /* all below may be acknowledged */
 	struct store_stream streams[WIRE_STREAMS];

@@ -215,6 +215,13 @@ static void kernel_messages_have_the_kernel_s_number(void **state)
 	assert_bytes(&out, "ok\n");
 	assert_int_equal(out.last.kernel_seq, 41);
 	assert_int_equal(out.last.kind, WIRE_KIND_MESSAGE | WIRE_KIND_FRAGMENT);
+	/* In parts, each begins with the number. */
+	record.kind = WIRE_KIND_MESSAGE | WIRE_KIND_MORE;
+	assert_true(line_feed(&line, &record, 2, emit, &out));
+	record.kind = WIRE_KIND_MESSAGE;
+	assert_true(line_feed(&line, &record, 3, emit, &out));
+	assert_bytes(&out, "ok\nokok\n");
+	assert_int_equal(out.last.kernel_seq, 41);
 	finish(&line, &out);
 }
 
