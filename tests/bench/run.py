@@ -13,13 +13,13 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent
 RESULTS = TOP / "build/bench.json"
-TABLES = ["wall"]
+TABLES = ["wall", "log"]
 
 
 def machine():
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    qemu = subprocess.run(["qemu-system-x86_64", "--version"], text=True, stdout=subprocess.PIPE).stdout.split("\n")[0]
-    return "%s, Linux %s, %s" % (model, platform.release(), qemu)
+    qemu = subprocess.run(["qemu-system-x86_64", "--version"], text=True, stdout=subprocess.PIPE).stdout
+    return "%s, Linux %s, %s" % (model, platform.release(), qemu.split("\n")[0])
 
 
 def main():

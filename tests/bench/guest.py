@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""What the benchmarks boot: a machine with a serial line to talk over, a vsock device, and hawserd beside it."""
+import ctypes
+import json
+import mmap
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent.parent
+BUILT = TOP / "build/bench"
+# A helper ends with the benchmark, however that ends.
+CHILD = ["setpriv", "--pdeathsig", "KILL", "--"]
+PATIENCE_S = 10
+
+
+def output(*command):
+    return subprocess.run(command, cwd=TOP, check=True, text=True, stdout=subprocess.PIPE).stdout
+
+
+def compile_guest(name, *more):
+    """A static program for a guest, of tests/bench/NAME.c and others of the tree."""
+    BUILT.mkdir(parents=True, exist_ok=True)
+    headers = output("scripts/musl-headers").strip()
+    subprocess.run(["musl-gcc", "-static", "-O2", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-isystem",
+                    headers, "-o", BUILT / name, "tests/bench/%s.c" % name, *more], cwd=TOP, check=True)
+    return BUILT / name
+
+
+def compile_host(name):
+    BUILT.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-o", BUILT / name, "tests/bench/%s.c" % name], cwd=TOP,
+                   check=True)
+    return BUILT / name
+
+
+def with_libraries(program):
+    """--add options of scripts/initramfs for a program of this machine and the libraries it is linked to."""
+    program = os.path.realpath(shutil.which(program))
+    files = [program] + re.findall(r"(/\S+) \(0x", output("ldd", program))
+    return [word for path in files for word in ("--add", "%s:%s:755" % (os.path.realpath(path), path))]
+
+
+def pack(name, init, *options):
+    BUILT.mkdir(parents=True, exist_ok=True)
+    return Path(output("scripts/initramfs", "--init", init, "-o", BUILT / name, *options).strip())
+
+
+def tsc_khz():
+    """
+    The processor's clock, which QEMU's TCG shows the guest as it is. A guest that is told needs not measure it, which
+    fails on a busy machine: it would go on with a clock of 4 ms.
+    """
+    code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    code.write(bytes.fromhex("0f31 48c1e220 4809d0 c3"))         # rdtsc; shl rdx, 32; or rax, rdx; ret
+    rdtsc = ctypes.CFUNCTYPE(ctypes.c_uint64)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
+    now, ticks = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW), rdtsc()
+    time.sleep(0.2)
+    ticks, now = rdtsc() - ticks, time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) - now
+    return ticks * 1000000 // now
+
+
+class Machine:
+    """hawserd, vhost-device-vsock and QEMU in a directory of their own, all ended with the `with` block."""
+
+    def __init__(self, image, vm, kernel=TOP / "build/vmlinux", memory=256, files=None):
+        self.dir = Path(tempfile.mkdtemp(prefix="hawser-bench-"))
+        self.image, self.kernel, self.memory = image, kernel, memory
+        self.base, self.log = self.dir / "vm.vsock", self.dir / "state/logs/vm/text.log"
+        self.processes = []
+        for name in "run", "state", "vms/vm":
+            (self.dir / name).mkdir(parents=True)
+        vm.setdefault("hawser", {})["socket"] = str(self.base)
+        (self.dir / "vms/vm/vm.json").write_text(json.dumps(vm))
+        if files:
+            (self.dir / "vms/vm/files").symlink_to(files)
+
+    def spawn(self, *command, **more):
+        process = subprocess.Popen(CHILD + [str(word) for word in command], cwd=self.dir, **more)
+        self.processes.append(process)
+        return process
+
+    def wait_for(self, path):
+        for _ in range(PATIENCE_S * 100):
+            if path.exists():
+                return
+            time.sleep(0.01)
+        raise RuntimeError("%s does not come" % path)
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def start(self):
+        # The log is one file: it is read as a whole.
+        (self.dir / "hawserd.json").write_text('{ "vsock": false, "log": { "maxBytes": 0 } }')
+        ready, told = os.pipe()
+        self.hawserd = self.spawn(TOP / "build/hawserd", "--config", self.dir / "hawserd.json", "--vms",
+                                  self.dir / "vms", "--state", self.dir / "state", "--runtime", self.dir / "run",
+                                  "--ready-fd", told, pass_fds=[told], stderr=open(self.dir / "hawserd.err", "w"))
+        os.close(told)
+        if os.read(ready, 1) != b"\n":
+            raise RuntimeError("hawserd: " + (self.dir / "hawserd.err").read_text())
+        os.close(ready)
+        self.device = self.spawn(TOP / "build/vhost-device-vsock", "--guest-cid", 42, "--socket", "vm.sock",
+                                 "--uds-path", self.base)
+        self.wait_for(self.dir / "vm.sock")
+        self.qemu = self.spawn(
+            "qemu-system-x86_64", "-M", "microvm,accel=tcg,acpi=off,rtc=on,memory-backend=mem", "-m", self.memory,
+            "-object", "memory-backend-memfd,id=mem,size=%dM,share=on" % self.memory, "-nodefaults",
+            "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot", "-chardev",
+            "socket,id=c,path=vm.sock", "-device", "vhost-user-vsock-device,chardev=c", "-kernel", self.kernel,
+            "-initrd", self.image, "-append",
+            "console=ttyS0 reboot=t panic=-1 quiet noapictimer tsc_early_khz=%d" % tsc_khz(),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+
+    def __exit__(self, *_):
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+        shutil.rmtree(self.dir)
+
+    def say(self, order):
+        self.qemu.stdin.write(order + "\n")
+
+    def hear(self, word):
+        """The rest of the line of the serial console that begins with the word."""
+        for line in self.qemu.stdout:
+            if line.startswith(word):
+                return line[len(word):].split()
+            if line.strip():
+                raise RuntimeError("the guest says: " + line.strip())
+        raise RuntimeError("the guest ended instead of saying %r:\n%s" % (
+            word, self.log.read_bytes()[-2000:].decode(errors="replace") if self.log.exists() else ""))
