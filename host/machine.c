@@ -72,16 +72,33 @@ static void add_vsock(const struct machine *m, struct arglist *args)
 }
 
 /*
- * panic=-1 and reboot=t: a panic is a reset at once, by triple fault, which is the end. noapictimer: under TCG and
- * without ACPI's timer, calibrating the APIC's takes longer than all the rest of the boot.
+ * panic=-1 and reboot=t: a panic is a reset at once, by triple fault, which is the end.
+ *
+ * Under TCG a kernel finds its timers wrong, or measures for long, because QEMU's run in real time and the guest does
+ * not. noapictimer: without ACPI's timer, calibrating the APIC's takes longer than all the rest of the boot.
+ * no_timer_check: the other timer's interrupts are there, whatever a busy host makes of their number. tsc_early_khz:
+ * see ticks.h.
  */
 static void add_command_line(const struct machine *m, struct arglist *args)
 {
-	const char *first = m->kernel_args[0], *second = m->kernel_args[1];
+	char tsc[40] = "";
+	const char *words[] = { m->verbose ? "" : "quiet", m->kvm ? "" : "noapictimer no_timer_check", tsc,
+		m->kernel_args[0] ? m->kernel_args[0] : "", m->kernel_args[1] ? m->kernel_args[1] : "" };
+	size_t n = sizeof words / sizeof *words, len = 0;
+
+	if (!m->kvm && m->tsc_khz)
+		snprintf(tsc, sizeof tsc, "tsc_early_khz=%u", m->tsc_khz);
+	for (size_t i = 0; i < n; i++)
+		len += strlen(words[i]) + 1;
+	char *line = calloc(1, len + 1);
+	for (size_t i = 0; line && i < n; i++) {
+		strcat(line, *words[i] ? " " : "");
+		strcat(line, words[i]);
+	}
 	arglist_add(args, "-append");
-	arglist_add(args, "console=ttyS0 reboot=t panic=-1%s%s%s%s%s%s", m->verbose ? "" : " quiet",
-		m->kvm ? "" : " noapictimer", first ? " " : "", first ? first : "", second ? " " : "",
-		second ? second : "");
+	arglist_add(args, "console=ttyS0 reboot=t panic=-1%s", line ? line : "");
+	args->failed = args->failed || !line;
+	free(line);
 }
 
 void machine_qemu_args(const struct machine *m, struct arglist *args)

@@ -23,8 +23,9 @@ struct machine {
 	bool vhost;                              /* the kernel's vhost-vsock, else vhost-device-vsock */
 	bool verbose;                            /* the kernel's messages on the serial console, too */
 	uint32_t cid, memory_mib, cpus;          /* memory_mib 0 and cpus 0: the defaults */
+	uint32_t tsc_khz;                        /* TCG: the processor's clock; 0: the guest measures it itself */
 	const char *dir;                         /* the run's directory */
-	const char *kernel_args[2];              /* NULL: none; appended in this order */
+	const char *kernel_args[2];              /* NULL or empty: none; appended in this order */
 };
 
 /* $HAWSER_QEMU, or QEMU for this architecture in $PATH; on the heap. NULL, with *name what was looked for. */

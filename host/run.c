@@ -348,7 +348,7 @@ static void signals_take(struct run *r)
 
 int run_main(int argc, char *argv[])
 {
-	struct run r = { .began = run_now(), .client.fd = -1, .signals = -1, .ready = -1, .inotify = -1,
+	struct run r = { .began = run_now(), .ticks = ticks_read(), .client.fd = -1, .signals = -1, .ready = -1, .inotify = -1,
 		.janitor = { .pidfd = -1, .fd = -1 } };
 	char error[256];
 

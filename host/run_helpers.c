@@ -12,6 +12,7 @@
 #include "accel.h"
 #include "findfile.h"
 #include "run_state.h"
+#include "ticks.h"
 
 #define CID_DEFAULT 3
 
@@ -135,6 +136,7 @@ static int hawserd_find(struct run *r)
 int run_qemu_start(struct run *r)
 {
 	struct arglist args = { 0 };
+	r->machine.tsc_khz = ticks_even() ? ticks_khz(r->ticks, ticks_read()) : 0;
 	machine_qemu_args(&r->machine, &args);
 	return helper_start(r, QEMU, &args, -1);
 }

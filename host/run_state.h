@@ -13,6 +13,7 @@
 #include "run_print.h"
 #include "run_summary.h"
 #include "subprocess.h"
+#include "ticks.h"
 #include "vmconfig.h"
 
 #define MS 1000000ull
@@ -46,6 +47,7 @@ struct run {
 	bool powering_off;               /* the guest has said END */
 
 	enum stage stage;
+	struct ticks ticks;              /* when it began */
 	uint64_t began, deadline;        /* CLOCK_MONOTONIC, ns; 0: no deadline */
 	uint64_t finished;
 	int signal;                      /* that ended the run; 0: none */

@@ -14,6 +14,7 @@
 
 #include "../../host/accel.h"
 #include "../../host/machine.h"
+#include "../../host/ticks.h"
 
 /* All words in one text, "|" between. */
 static char *joined(struct arglist *args)
@@ -39,7 +40,7 @@ static void test_tcg(void **state)
 		"-no-user-config|-display|none|-serial|stdio|-no-reboot|-kernel|/k|"
 		"-object|memory-backend-memfd,id=mem,size=64M,share=on|-m|64|"
 		"-chardev|socket,id=vsock,path=vm.sock|-device|vhost-user-vsock-device,chardev=vsock|-initrd|/i|"
-		"-append|console=ttyS0 reboot=t panic=-1 quiet noapictimer");
+		"-append|console=ttyS0 reboot=t panic=-1 quiet noapictimer no_timer_check");
 }
 
 static void test_kvm_vhost(void **state)
@@ -53,6 +54,32 @@ static void test_kvm_vhost(void **state)
 		"-nodefaults|-no-user-config|-display|none|-serial|stdio|-no-reboot|-kernel|/k|"
 		"-object|memory-backend-memfd,id=mem,size=256M,share=on|-m|256|-smp|4|"
 		"-device|vhost-vsock-device,guest-cid=77|-append|console=ttyS0 reboot=t panic=-1 a=1 b=2");
+}
+
+static void test_command_line(void **state)
+{
+	(void)state;
+	struct machine m = { .qemu = "/q", .kernel = "/k", .dir = "/d", .tsc_khz = 2600000, .kernel_args = { "", "b=2" } };
+	struct arglist args = { 0 };
+	machine_qemu_args(&m, &args);
+	assert_string_equal(args.v[args.n - 1],
+		"console=ttyS0 reboot=t panic=-1 quiet noapictimer no_timer_check tsc_early_khz=2600000 b=2");
+	arglist_finish(&args);
+}
+
+static void test_ticks(void **state)
+{
+	(void)state;
+	struct ticks a = { 5000, 1000000 }, b = { 5000 + 26000000, 1000000 + 10000000 };
+	assert_int_equal(ticks_khz(a, b), 2600000);
+	assert_int_equal(ticks_khz(b, a), 0);
+	assert_int_equal(ticks_khz(a, (struct ticks){ 9000, 1001000 }), 0);
+	assert_int_equal(ticks_khz((struct ticks){ 0 }, b), 0);
+	a = ticks_read();
+	usleep(20000);
+	b = ticks_read();
+	if (a.count)             /* any processor of today */
+		assert_in_range(ticks_khz(a, b), 100000, 20000000);
 }
 
 static void test_device(void **state)
@@ -115,6 +142,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tcg),
 		cmocka_unit_test(test_kvm_vhost),
+		cmocka_unit_test(test_command_line),
+		cmocka_unit_test(test_ticks),
 		cmocka_unit_test(test_device),
 		cmocka_unit_test(test_listening),
 		cmocka_unit_test(test_remembered),
