@@ -152,7 +152,8 @@ def report(speed, cpu, private):
         for (what, name), samples in table.items():
             if name == "raw" and table is cpu:
                 continue
-            show("%s, %s%s" % (what, name, ", CPU" * (table is cpu)), samples, unit, raw if what == "blocks" and table is speed else None)
+            show("%s, %s%s" % (what, name, ", CPU" * (table is cpu)), samples, unit,
+                 raw if what == "blocks" and table is speed else None)
             key = "log_%s_%s_%s" % (what, name.replace(" -b ", "_b"), suffix)
             flat[key] = round(statistics.median(samples), 3)
             flat[key + "_samples"] = [round(sample, 3) for sample in samples]
