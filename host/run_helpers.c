@@ -169,4 +169,6 @@ void run_helpers_end(struct run *r)
 			subprocess_reap(&r->helpers[i]);
 	}
 	janitor_finish(&r->janitor);
+	for (int i = 0; i < HELPERS; i++)
+		subprocess_reap(&r->helpers[i]);         /* whom the janitor had to kill */
 }
