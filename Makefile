@@ -3,6 +3,7 @@
 # `make help` names the targets.
 
 BUILD := build
+VERSION := 0.1
 PREFIX ?= /usr/local
 DESTDIR ?=
 
@@ -30,7 +31,7 @@ INIT_OBJ := $(INIT_SRC:%.c=$(BUILD)/guest/%.o) $(VSOCK_SRC:%.c=$(BUILD)/guest/%.
 
 # --- the host: glibc and Debian's libraries ------------------------------------------------------------------------
 HOST_LIBS := jansson nettle
-HOST_CFLAGS := $(COMMON) -O2 -g -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
+HOST_CFLAGS := $(COMMON) -DHAWSER_VERSION='"$(VERSION)"' -O2 -g -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
 HOST_LDFLAGS := -pie -Wl,-z,relro,-z,now
 HOST_MAIN := hawserd hawser
 HOST_OBJ := $(patsubst %.c,$(BUILD)/host-obj/%.o,$(filter-out $(HOST_MAIN:%=host/%.c),$(wildcard host/*.c)) $(VSOCK_SRC))
@@ -168,11 +169,14 @@ repro:
 	@scripts/repro
 
 .PHONY: install
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/hawser
-	install -m 755 $(BUILD)/hawser $(DESTDIR)$(PREFIX)/bin/hawser
-	install -m 755 $(BUILD)/hawserd $(DESTDIR)$(PREFIX)/sbin/hawserd
-	install -m 755 $(BUILD)/init $(DESTDIR)$(PREFIX)/share/hawser/init
+install: all image
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin share/hawser share/man/man1 share/doc/hawser)
+	install -s -m 755 $(BUILD)/hawser $(DESTDIR)$(PREFIX)/bin/
+	install -s -m 755 $(BUILD)/hawserd $(DESTDIR)$(PREFIX)/sbin/
+	install -m 644 $(BUILD)/init $(BUILD)/initramfs.cpio $(BUILD)/vmlinux $(BUILD)/bzImage \
+		$(DESTDIR)$(PREFIX)/share/hawser/
+	install -m 644 docs/hawser.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 README.md LICENSE docs/*.md docs/*.json $(DESTDIR)$(PREFIX)/share/doc/hawser/
 
 .PHONY: clean
 clean:

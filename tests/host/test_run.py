@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: MIT
+"""hawser run as a person uses it: real guests, their exit statuses, and nothing left behind by whatever is killed."""
+import os
+import random
+import signal
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parent.parent.parent
+HAWSER = TOP / "build/hawser"
+HELLO = TOP / "examples/hello"
+BOUND_S = 120
+
+
+def hawser_run(*args, options=(), **more):
+    more.setdefault("stdout", subprocess.PIPE)
+    command = [HAWSER, "run", "--private", *options, HELLO, *(["--", *args] if args else [])]
+    return subprocess.run(command, stderr=subprocess.PIPE, timeout=BOUND_S, **more)
+
+
+def test_hello_shows_what_it_was_given():
+    run = hawser_run(text=True)
+    assert run.returncode == 0, run.stderr
+    assert "stdout  | ahoy from hello" in run.stdout
+    assert "This file was laid over the root of the guest." in run.stdout
+    assert "greeting.key has 32 bytes" in run.stdout
+    assert "kernel  | Linux version" in run.stdout
+    assert "hawser: hello: exit 0; CID " in run.stderr and " 0 lost" in run.stderr
+    secret = (HELLO / "credentials/greeting.key").read_text().strip()
+    assert secret not in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("command,status,words", [
+    ("exit 0", 0, "exit 0"), ("exit 7", 7, "exit 7"), ("exit 255", 255, "exit 255"),
+    ("kill -TERM $$", 128 + 15, "killed by SIGTERM"), ("kill -KILL $$", 128 + 9, "killed by SIGKILL"),
+])
+def test_exit_status(command, status, words):
+    run = hawser_run("sh", "-c", command, text=True)
+    assert run.returncode == status, run.stderr
+    assert "hawser: hello: %s;" % words in run.stderr
+
+
+@pytest.mark.parametrize("program,status", [("/no/such/program", 127), ("/etc/passwd", 126)])
+def test_program_that_cannot_be_started(program, status):
+    run = hawser_run(program, text=True)
+    assert run.returncode == status
+    assert program in run.stdout + run.stderr
+
+
+def test_raw_keeps_streams_apart_and_bytes_as_they_are():
+    run = hawser_run("sh", "-c", r"printf 'a\000\377\033[31m'; printf 'b\n' >&2", options=["--raw"])
+    assert run.stdout == b"a\x00\xff\x1b[31m"
+    assert b"b\n" in run.stderr
+
+
+def test_a_directory_with_a_mistake_says_where(tmp_path):
+    (tmp_path / "vm.json").write_text('{\n  "hostnmae": "x"\n}\n')
+    run = subprocess.run([HAWSER, "run", "--private", tmp_path], text=True, stderr=subprocess.PIPE, timeout=BOUND_S)
+    assert run.returncode == 125
+    assert 'vm.json:2:3: unknown key "hostnmae"; did you mean "hostname"?' in run.stderr
+
+
+def processes(mark):
+    """Living processes with a mark in their environment: what a run started, and whatever that started."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and mark.encode() in (entry / "environ").read_bytes():
+                if (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
+                    found[int(entry.name)] = (entry / "comm").read_text().strip()
+        except OSError:
+            pass
+    return found
+
+
+VICTIMS = {
+    "hawser": lambda pid, name, run: pid == run.pid,
+    "hawserd": lambda pid, name, run: name == "hawserd",
+    "qemu": lambda pid, name, run: name.startswith("qemu"),
+    "device": lambda pid, name, run: name.startswith("vhost"),
+    "janitor": lambda pid, name, run: name == "hawser-janitor",
+    "all but the janitor": lambda pid, name, run: name != "hawser-janitor",
+}
+ROUNDS = 4
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_kill_leaves_nothing_behind(victim, tmp_path):
+    seed = int(os.environ.get("SEED", "1"))
+    print("SEED=%d" % seed)
+    dice = random.Random("%d %s" % (seed, victim))
+    for _ in range(ROUNDS):
+        mark = uuid.uuid4().hex
+        base = tmp_path / mark
+        base.mkdir()
+        env = dict(os.environ, HAWSER_TEST_MARK=mark, XDG_RUNTIME_DIR=str(base))
+        run = subprocess.Popen([HAWSER, "run", "--private", HELLO, "--", "sleep", "60"], env=env,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            time.sleep(dice.random() ** 2 * 2)
+            names = processes(mark)
+            for pid in [pid for pid, name in names.items() if VICTIMS[victim](pid, name, run)]:
+                os.kill(pid, signal.SIGKILL)
+            if victim == "janitor" or run.poll() is None and not names:
+                os.kill(run.pid, signal.SIGINT)
+            elif run.poll() is None:
+                # The victim may not have been there yet; then this is an early Ctrl-C.
+                time.sleep(0.5)
+                if run.poll() is None:
+                    run.send_signal(signal.SIGINT)
+            run.wait(BOUND_S)
+            until = time.monotonic() + BOUND_S
+            while (processes(mark) or list(base.iterdir())) and time.monotonic() < until:
+                time.sleep(0.05)
+            assert not processes(mark)
+            assert not list(base.iterdir())
+        finally:
+            for pid in processes(mark):
+                os.kill(pid, signal.SIGKILL)
