@@ -273,13 +273,21 @@ static size_t syslog_read(int fd, struct ring *ring, bool *blocked)
 	for (int i = 0; i < MESSAGES_A_ROUND; i++, total += n) {
 		uint32_t cut = 0;
 
+		/* Room for the gap too that follows a datagram which is longer than a record. */
+		if (ring_blocks(ring, RING_CHUNK + 64)) {
+			*blocked = true;
+			break;
+		}
 		n = chunk_read(fd, ring, WIRE_STREAM_SYSLOG, WIRE_KIND_MESSAGE, &cut, blocked);
 		if (n == 0) {
 			char byte;
+			ssize_t peeked = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
-			/* An empty datagram promises nothing and would stay for ever. */
-			if (*blocked || recv(fd, &byte, 0, MSG_DONTWAIT) < 0)
+			if (peeked < 0)
 				break;
+			/* An empty datagram promises nothing and would stay for ever. One that has just come is not to go. */
+			if (peeked == 0)
+				recv(fd, &byte, 0, MSG_DONTWAIT);
 		}
 		if (cut > 0)
 			gap_append(ring, WIRE_STREAM_SYSLOG, WIRE_LOSS_DATAGRAM, 1, cut, 0);
