@@ -39,8 +39,10 @@ struct daemon {
 	int spare_fd;                            /* given up to accept and turn away when there are no more */
 	bool starved;                            /* listeners are paused because of that */
 	TAILQ_HEAD(, boot) hungry;               /* boot sessions that wait for a secret slot */
+	uint64_t strangers_second;               /* how many were logged in it: see listen.c */
+	unsigned strangers;
 	struct vm *unsettled;                    /* machines whose batches wait for the group commit */
-	struct timer commit;
+	struct timer commit, sweep;
 	LIST_HEAD(, local) locals;               /* all connections of tools */
 };
 

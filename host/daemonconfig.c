@@ -182,7 +182,6 @@ static bool number_parse(int *to, const char *text)
 /* With `file` only --config is looked at: the file comes first, whatever the order of the options. */
 static enum daemonconfig_result options_read(struct daemonconfig *config, int argc, char **argv, bool file)
 {
-	enum daemonconfig_result result = DAEMONCONFIG_RUN;
 	bool ok = true;
 
 	optind = 1;
@@ -190,6 +189,10 @@ static enum daemonconfig_result options_read(struct daemonconfig *config, int ar
 	for (int o; ok && (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (o == OPT_CONFIG)
 			config->file = optarg;
+		if (o == OPT_HELP || o == OPT_VERSION) {
+			fputs(o == OPT_HELP ? usage : "hawserd, protocol version 1\n", stdout);
+			return DAEMONCONFIG_SHOWN;
+		}
 		if (file)
 			continue;
 		if (o == OPT_VMS)
@@ -206,30 +209,23 @@ static enum daemonconfig_result options_read(struct daemonconfig *config, int ar
 			ok = number_parse(&config->ready_fd, optarg);
 		else if (o == OPT_DIE)
 			config->die_with_parent = true;
-		else if (o == OPT_HELP)
-			result = DAEMONCONFIG_SHOWN;
-		else if (o == OPT_VERSION)
-			result = DAEMONCONFIG_SHOWN;
 		else if (o == '?')
 			return DAEMONCONFIG_USAGE;
 		if (!ok)
 			fprintf(stderr, "hawserd: %s is not what the option before it takes; try --help\n", optarg);
-		if (result == DAEMONCONFIG_SHOWN) {
-			fputs(o == OPT_HELP ? usage : "hawserd, protocol version 1\n", stdout);
-			return result;
-		}
 	}
 	if (ok && !file && optind < argc) {
 		fprintf(stderr, "hawserd: takes no argument (%s); try --help\n", argv[optind]);
 		ok = false;
 	}
-	return ok ? result : DAEMONCONFIG_USAGE;
+	return ok ? DAEMONCONFIG_RUN : DAEMONCONFIG_USAGE;
 }
 
 enum daemonconfig_result daemonconfig_read(struct daemonconfig *config, int argc, char **argv, struct problem *problem)
 {
 	daemonconfig_defaults(config);
-	options_read(config, argc, argv, true);
+	if (options_read(config, argc, argv, true) == DAEMONCONFIG_SHOWN)
+		return DAEMONCONFIG_SHOWN;
 	if (file_read(config, config->file ? config->file : DAEMONCONFIG_FILE, config->file, problem) < 0)
 		return DAEMONCONFIG_WRONG;
 	return options_read(config, argc, argv, false);

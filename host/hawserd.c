@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -128,6 +129,9 @@ static int dirs_open(struct daemon *daemon, struct problem *problem)
 	daemon->home.epochs_fd = dir_make_below(config->state, "epochs", problem);
 	if (daemon->home.epochs_fd < 0)
 		return -1;
+	/* Two would take each other's unacknowledged bytes for what a dead one has left. The lock goes with the process. */
+	if (flock(daemon->home.epochs_fd, LOCK_EX | LOCK_NB))
+		return problem_set(problem, config->state, 0, 0, "another hawserd uses it; end that one, or use another --state");
 	daemon->once_fd = dir_make_below(config->state, "once", problem);
 	return daemon->once_fd < 0 ? -1 : 0;
 }
@@ -157,6 +161,7 @@ static int daemon_init(struct daemon *daemon, struct problem *problem)
 	daemon->home.max_files = config->log_max_files;
 	daemon->home.show = local_show;
 	daemon->commit.fire = vm_commit_group;
+	daemon->sweep.fire = vms_sweep;
 	daemon->vms_fd = daemon->runtime_fd = daemon->once_fd = -1;
 	TAILQ_INIT(&daemon->hungry);
 	LIST_INIT(&daemon->locals);
@@ -169,6 +174,7 @@ static int daemon_init(struct daemon *daemon, struct problem *problem)
 		return problem_set(problem, "start", 0, 0, "%s", strerror(-r));
 	daemon->started = loop_now(&daemon->loop);
 	daemon->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	vms_sweep(&daemon->sweep);
 	return 0;
 }
 

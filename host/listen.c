@@ -18,6 +18,7 @@
 #include "logs.h"
 #include "session.h"
 
+#define STRANGERS_A_SECOND 8
 #define ACCEPTS_A_ROUND 64       /* then the sessions have their turn; what waits is signalled again */
 
 /* --- Unix socket files ------------------------------------------------------------------------------------------- */
@@ -208,6 +209,18 @@ void listener_close(struct listener listeners[static LISTEN_SERVICES])
 
 /* --- connections ------------------------------------------------------------------------------------------------- */
 
+/* For what has no machine to be counted with. */
+static void stranger(struct daemon *daemon, const struct address_peer *peer, const char *why)
+{
+	uint64_t second = daemon->loop.now / LOOP_SECOND;
+
+	if (daemon->strangers_second != second)
+		daemon->strangers = 0;
+	daemon->strangers_second = second;
+	if (daemon->strangers++ < STRANGERS_A_SECOND)
+		log_warn("refused a connection from CID %u, port %u: %s", peer->cid, peer->port, why);
+}
+
 /* Who the peer is: NULL when it was refused. Never by what it sends. */
 static struct vm *identify(struct listener *listener, int fd, const struct address_peer *peer)
 {
@@ -217,15 +230,16 @@ static struct vm *identify(struct listener *listener, int fd, const struct addre
 	if (listener->vm)
 		return listener->vm;
 	if (!cid_is_guest(peer->cid) || peer->port >= ADDRESS_PORT_PRIVILEGED) {
-		log_warn("refused a connection from CID %u, port %u: %s", peer->cid, peer->port,
-			cid_is_guest(peer->cid) ? "not a privileged port" : "not a guest");
-		session_refuse(daemon, fd, WIRE_REFUSE_NOT_ALLOWED, cid_is_guest(peer->cid)
-			? "the source port must be below 1024" : "only guests are served here");
+		const char *why = cid_is_guest(peer->cid) ? "the source port must be below 1024"
+			: "only guests are served here";
+
+		stranger(daemon, peer, why);
+		session_refuse(daemon, fd, WIRE_REFUSE_NOT_ALLOWED, why);
 		return NULL;
 	}
 	vm = vms_find_cid(daemon, peer->cid);
 	if (!vm) {
-		log_warn("refused a connection from CID %u: no machine has it", peer->cid);
+		stranger(daemon, peer, "no machine has this CID");
 		session_refuse(daemon, fd, WIRE_REFUSE_UNKNOWN_VM, "no directory names this CID");
 	}
 	return vm;

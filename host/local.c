@@ -103,12 +103,18 @@ void local_vm_gone(struct vm *vm)
 
 /* --- what goes out ----------------------------------------------------------------------------------------------- */
 
+static bool crowded(const struct local *local)
+{
+	return local->out_end - local->out_start > FOLLOWER_MAX;
+}
+
 static void pace(struct local *local)
 {
 	size_t waiting = local->out_end - local->out_start;
 	struct vm *vm = local->owns;
 
-	loop_events(&local->daemon->loop, local->slot, EPOLLIN | (waiting ? EPOLLOUT : 0));
+	/* Who does not read answers does not get more of them. */
+	loop_events(&local->daemon->loop, local->slot, (crowded(local) ? 0 : EPOLLIN) | (waiting ? EPOLLOUT : 0));
 	if (!vm || local->follows != vm)
 		return;
 	if (!vm->paused && waiting > OWNER_HIGH)
@@ -426,7 +432,7 @@ static bool take_lines(struct local *local)
 	char *p = local->in, *end = local->in + local->in_len, *newline;
 	bool ok = true;
 
-	while (ok && (newline = memchr(p, '\n', (size_t)(end - p)))) {
+	while (ok && !crowded(local) && (newline = memchr(p, '\n', (size_t)(end - p)))) {
 		ok = take_line(local, p, (size_t)(newline - p));
 		p = newline + 1;
 	}
@@ -475,8 +481,10 @@ void local_event(struct local *local, uint32_t events)
 	bool ok = true;
 
 	if (events & EPOLLOUT)
-		ok = flush(local);
-	if (ok && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		ok = flush(local) && take_lines(local);
+	if (ok && crowded(local))
+		ok = !(events & (EPOLLHUP | EPOLLERR));
+	else if (ok && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		ok = local_read(local);
 	if (ok)
 		pace(local);

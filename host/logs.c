@@ -214,7 +214,6 @@ static const char *take_message(struct logs *logs, const struct wire_log *messag
 		wrong = store_end(store, message);
 		if (wrong)
 			return wrong;
-		store->epoch.state = EPOCH_ENDED;
 		logs->state = LOGS_ENDED;
 		logs->end_due = true;
 		return NULL;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
+#include <string.h>
 
 #include "boot.h"
 #include "daemon.h"
 #include "json.h"
 #include "status.h"
 
-#define VM_BYTES 16384           /* more than one machine's part can take, save for its paths */
-#define PATHS_BYTES (3 * 4096 * JSON_ESCAPED_MAX)
+#define BYTES 16384              /* more than one machine's part can take, save for its paths */
 
 static void put_count(struct json_out *out, const char *key, const struct store_count *count)
 {
@@ -116,10 +116,20 @@ static void put_counters(struct json_out *out, const struct daemon *daemon)
 	json_put_close(out, '}');
 }
 
+static size_t text_bytes(const char *text)
+{
+	return text ? strlen(text) * JSON_ESCAPED_MAX : 0;
+}
+
 char *status_make(struct daemon *daemon, size_t *len)
 {
-	struct json_out out = { .size = VM_BYTES * (daemon->vms.n + 1) + PATHS_BYTES * (daemon->vms.n + 1) };
+	struct json_out out = { .size = BYTES };
 
+	for (size_t i = 0; i < daemon->vms.n; i++) {
+		const struct vm *vm = daemon->vms.all[i];
+
+		out.size += BYTES + text_bytes(vm->dir) + text_bytes(vm->base) + text_bytes(vm->problem);
+	}
 	/* Pages that are not written to are never there. */
 	out.buf = malloc(out.size);
 	if (!out.buf)

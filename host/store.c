@@ -124,33 +124,31 @@ static void emit_note(struct store *store, const struct logline_note *note)
 
 /* --- the files --------------------------------------------------------------------------------------------------- */
 
+/* Not kept open: there may be ten thousand of them, and they are needed when files begin. */
 static int log_dir_open(struct store *store)
 {
 	int fd;
 
-	if (store->dir >= 0)
-		return 0;
 	if (!mkdirat(store->home->logs_fd, store->name, 0700))
 		store->dir_unsynced = true;
 	else if (errno != EEXIST)
 		return -errno;
 	fd = openat(store->home->logs_fd, store->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	store->dir = fd;
-	return 0;
+	return fd < 0 ? -errno : fd;
 }
 
 static int files_open(struct store *store)
 {
-	int r = log_dir_open(store);
+	int dir = log_dir_open(store), r;
 
+	if (dir < 0)
+		return dir;
+	r = journal_open(&store->journal, store->home->epochs_fd, store->name);
 	if (!r)
-		r = journal_open(&store->journal, store->home->epochs_fd, store->name);
+		r = sink_open(&store->text, dir);
 	if (!r)
-		r = sink_open(&store->text, store->dir);
-	if (!r)
-		r = sink_open(&store->json, store->dir);
+		r = sink_open(&store->json, dir);
+	close(dir);
 	return r;
 }
 
@@ -159,9 +157,6 @@ static void files_close(struct store *store)
 	sink_close(&store->text);
 	sink_close(&store->json);
 	journal_close(&store->journal);
-	if (store->dir >= 0)
-		close(store->dir);
-	store->dir = -1;
 }
 
 /* Every change begins here. False: nothing can be stored now. */
@@ -182,7 +177,7 @@ static bool begin(struct store *store)
 
 void store_init(struct store *store, struct store_home *home, const char *name, bool ephemeral)
 {
-	*store = (struct store){ .home = home, .name = name, .ephemeral = ephemeral, .dir = -1 };
+	*store = (struct store){ .home = home, .name = name, .ephemeral = ephemeral };
 	store->who.vm = name;
 	sink_init(&store->text, home->text && !ephemeral ? TEXT_NAME : NULL);
 	sink_init(&store->json, home->json && !ephemeral ? JSON_NAME : NULL);
@@ -473,10 +468,11 @@ static void who_set(struct store *store)
 static int load(struct store *store)
 {
 	struct replay replay = { .store = store };
-	int r = log_dir_open(store);
+	int dir = log_dir_open(store), r;
 
-	if (!r)
-		r = journal_open(&store->journal, store->home->epochs_fd, store->name);
+	if (dir < 0)
+		return dir;
+	r = journal_open(&store->journal, store->home->epochs_fd, store->name);
 	if (!r)
 		r = journal_replay(&store->journal, replay_entry, &replay);
 	if (r == -EBADMSG) {
@@ -484,9 +480,10 @@ static int load(struct store *store)
 		r = set_aside(store);
 	}
 	if (!r)
-		r = sink_recover(&store->text, store->dir, replay.text);
+		r = sink_recover(&store->text, dir, replay.text);
 	if (!r)
-		r = sink_recover(&store->json, store->dir, replay.json);
+		r = sink_recover(&store->json, dir, replay.json);
+	close(dir);
 	return r;
 }
 
@@ -694,8 +691,12 @@ const char *store_end(struct store *store, const struct wire_log *log)
 		store->streams[total->stream].produced = (struct store_count){ total->records, total->bytes };
 	}
 	store_flush_lines(store);
+	/* Once more, because END_ACK was cut off: it was said before. */
+	if (store->epoch.state == EPOCH_ENDED)
+		return NULL;
 	account(store);
 	store_note(store, "end", "%llu records", (unsigned long long)store->next);
+	store->epoch.state = EPOCH_ENDED;
 	return NULL;
 }
 
@@ -753,17 +754,27 @@ int store_write(struct store *store)
 	return store->error;
 }
 
+static int sync_dirs(struct store *store)
+{
+	int dir = log_dir_open(store), r = 0;
+
+	if (dir < 0)
+		return dir;
+	if (fsync(dir) || fsync(store->home->logs_fd) || fsync(store->home->epochs_fd))
+		r = -errno;
+	close(dir);
+	store->dir_unsynced = r;
+	return r;
+}
+
 static int sync_files(struct store *store)
 {
 	int r = sink_sync(&store->text);
 
 	if (!r)
 		r = sink_sync(&store->json);
-	if (!r && store->dir_unsynced) {
-		if (fsync(store->dir) || fsync(store->home->logs_fd) || fsync(store->home->epochs_fd))
-			return -errno;
-		store->dir_unsynced = false;
-	}
+	if (!r && store->dir_unsynced)
+		r = sync_dirs(store);
 	return r;
 }
 
@@ -782,10 +793,17 @@ static int note_in_journal(struct store *store)
 /* Only right after a transaction: see 5 in store.h. */
 static int rotate(struct store *store, struct sink *sink)
 {
+	int dir, r;
+
 	if (sink->fd < 0 || !store->home->max_bytes || sink->size < store->home->max_bytes)
 		return 0;
+	dir = log_dir_open(store);
+	if (dir < 0)
+		return dir;
 	store->dir_unsynced = store->changed = true;
-	return sink_rotate(sink, store->dir, store->home->max_files);
+	r = sink_rotate(sink, dir, store->home->max_files);
+	close(dir);
+	return r;
 }
 
 int store_settle(struct store *store)

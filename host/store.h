@@ -64,7 +64,6 @@ struct store {
 	const char *name;
 	bool ephemeral, watched;
 	int error;                       /* 0, or why nothing can be stored now: a negative errno */
-	int dir;                         /* state/logs/NAME, or -1 */
 	struct sink text, json;
 	struct journal journal;
 	bool dir_unsynced;
@@ -97,7 +96,7 @@ void store_forget(struct store *store);
  */
 const char *store_records(struct store *store, const struct wire_log *log);
 const char *store_lost(struct store *store, const struct wire_log *log);
-const char *store_end(struct store *store, const struct wire_log *log);
+const char *store_end(struct store *store, const struct wire_log *log);  /* the epoch is ENDED then */
 void store_note(struct store *store, const char *event, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The epoch was changed: a fresh one begins with number 0. */

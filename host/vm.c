@@ -24,6 +24,7 @@
 #define COMMIT_MS 10             /* how long a batch waits for company in the group commit */
 #define IDLE_MS 500              /* a line without its end is shown to followers after one to two of these */
 #define AUDITS_A_SECOND 8
+#define SWEEP_MS 10000
 
 #define OWNER(timer_pointer, member) ((struct vm *)((char *)(timer_pointer) - offsetof(struct vm, member)))
 
@@ -68,6 +69,20 @@ static void vm_retry(struct timer *timer)
 	log_warn("%s: its log can be written again", vm->name);
 	vm_grace_begin(vm);
 	vm_rest(vm);
+}
+
+void vms_sweep(struct timer *timer)
+{
+	struct daemon *daemon = (struct daemon *)((char *)timer - offsetof(struct daemon, sweep));
+
+	for (size_t i = 0; i < daemon->vms.n; i++) {
+		struct vm *vm = daemon->vms.all[i];
+
+		if (vm->batches == vm->store.batches && !vm->is_unsettled && !vm->store.error)
+			store_rest(&vm->store);
+		vm->batches = vm->store.batches;
+	}
+	timer_set(&daemon->loop, timer, SWEEP_MS * LOOP_MS);
 }
 
 static void unsettled_add(struct vm *vm)
@@ -298,20 +313,36 @@ static char *base_path(const struct vm *vm)
 	return n < 0 ? NULL : path;
 }
 
+static const struct vm *cid_holder(const struct daemon *daemon, const struct vm *except, uint32_t cid)
+{
+	for (size_t i = 0; i < daemon->vms.n; i++)
+		if (daemon->vms.all[i]->cid == cid && daemon->vms.all[i] != except)
+			return daemon->vms.all[i];
+	return NULL;
+}
+
 /* Listens where vm.json says now. */
 static void listen_anew(struct vm *vm)
 {
 	struct daemon *daemon = vm->daemon;
 	uint32_t cid = vm->attach && (vm->attach->cid || vm->attach->socket) ? vm->attach->cid
 		: vm->config ? vm->config->cid : 0;
+	const struct vm *other;
 	struct problem problem;
 	char *base;
 
+	/* Two machines with one CID: which of them a guest is could not be told, so the second is not served. */
+	other = cid ? cid_holder(daemon, vm, cid) : NULL;
+	if (other) {
+		problem_set(&problem, vm->dir, 0, 0, "has CID %u, as %s has; give it another one", cid, other->name);
+		problem_note(vm, problem.text);
+		cid = 0;
+	}
 	if (cid != vm->cid) {
 		vm->cid = cid;
 		daemon->vms.cids_stale = true;
 	}
-	base = base_path(vm);
+	base = other ? NULL : base_path(vm);
 	if (cid && !daemon->config.vsock) {
 		problem_set(&problem, vm->dir, 0, 0, "has a CID, but \"vsock\" is not true in the settings of hawserd");
 		problem_note(vm, problem.text);
@@ -363,7 +394,7 @@ static void vm_unserve(struct vm *vm)
 	vmconfig_destroy(vm->config);
 	vm->config = NULL;
 	vm->stamp = (struct vm_stamp){ 0 };
-	log_info("%s: not served any more", vm->name);
+	log_debug("%s: not served any more", vm->name);
 }
 
 static void vm_serve(struct vm *vm)

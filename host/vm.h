@@ -72,6 +72,7 @@ struct vm {
 	unsigned audits;                 /* notes in this second: see vm_audit */
 	unsigned audits_dropped;
 	uint64_t audit_second;
+	uint64_t batches;                /* of the store, at the last sweep */
 };
 
 struct vms {
@@ -121,5 +122,7 @@ void vm_audit(struct vm *vm, const char *event, const char *format, ...) __attri
  */
 bool vm_settle(struct vm *vm, bool now);
 void vm_commit_group(struct timer *timer);
+/* Closes the files of machines that have been quiet for a while: there may be more machines than descriptors. */
+void vms_sweep(struct timer *timer);
 
 #endif

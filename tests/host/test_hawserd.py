@@ -338,6 +338,15 @@ def test_sighup_looks_again(up):
     Guest(up.vms / "vm/v.sock").boot()
 
 
+def test_a_cid_is_one_machine_s(host):
+    host.vm("first", hawser={"cid": 5})
+    host.vm("second", hawser={"cid": 5})
+    host.start()
+    assert {host.status(n).get("cid") for n in ("first", "second")} == {5, None}
+    problems = [host.status(n)["problem"] for n in ("first", "second")]
+    assert any("another one" in p for p in problems) and any("vsock" in p for p in problems)
+
+
 def test_check(host):
     host.vm("good")
     assert subprocess.run([HAWSERD, "--vms", host.vms, "--check"]).returncode == 0
@@ -419,6 +428,13 @@ def test_sigterm_ends_it_within_a_second_and_leaves_no_socket(up):
     assert up.process.wait(PATIENCE) == 0
     assert time.monotonic() - begin < 5    # one, on a machine that has nothing else to do
     assert list(up.run.iterdir()) == []
+
+
+def test_a_state_directory_has_one_hawserd(up):
+    run = subprocess.run([HAWSERD, "--vms", up.vms, "--state", up.state, "--runtime", up.top / "other"],
+                         stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    assert run.returncode == 111 and "another hawserd uses it" in run.stderr
+    up.guest().boot()
 
 
 def test_notify_socket(host):
@@ -546,6 +562,50 @@ def test_garbage_in_a_log_session(host, name):
     guest.end()
     assert host.stream("stdout") == [b"good"]
     assert host.status()["refused"] == 1
+    neighbour.send_records([record(sim.STDOUT, b"fine\n")])
+    neighbour.end()
+    assert host.stream("stdout", "neighbour") == [b"fine"]
+
+
+@pytest.mark.parametrize("port", [610, 611])
+def test_good_bytes_with_errors(host, port):
+    """Sessions in which a few bytes are wrong, cut anywhere: no answer is wrong, and nobody else notices."""
+    host.config["limits"] = {"connectionsPerVm": 1000}
+    host.config["graceMs"] = 100
+    host.vm("vm")
+    host.vm("neighbour")
+    host.start()
+    neighbour = host.guest("neighbour")
+    neighbour.boot()
+    neighbour.connect_log()
+    rng = random.Random(port)
+    for _ in range(100):
+        guest = host.guest()
+        if port == 610:
+            data = guest.hello() + sim.frame(sim.APPLIED, bytes(8)) * rng.randrange(2)
+        else:
+            guest.boot(apply=False)
+            data = b"".join([
+                sim.frame(sim.LOG_HELLO, b"HWSR" + struct.pack("<HH", 1, 0) + guest.token + bytes(8)),
+                sim.frame(sim.RECORDS, struct.pack("<Q", 0) + record(sim.STDOUT, b"one\ntwo") +
+                          sim.event(17, 1) + sim.gap(sim.KERNEL, 1, 1)),
+                sim.frame(sim.LOST, struct.pack("<QQBBHIQ", 3, 5, 5, 2, 0, 2, 9)),
+                sim.frame(sim.END, struct.pack("<QB7xQQ", 5, 5, 3, 16))])
+        data = bytearray(data[:rng.randrange(1, len(data) + 1)] if rng.random() < 0.3 else data)
+        for _ in range(rng.randrange(4)):
+            data[rng.randrange(len(data))] = rng.choice([0, 1, 0x80, 0xFF, rng.randrange(256)])
+        c = sim.Connection(f"{guest.base}_{port}")
+        c.send(data)
+        c.sock.shutdown(socket.SHUT_WR)
+        try:
+            while True:
+                c.receive()
+        except (Cut, Refused):
+            pass
+        c.close()
+        # Whatever became of it, the next boot is served when the grace is over.
+        if host.status()["epoch"]["state"] == "live":
+            wait_for(lambda: host.status()["epoch"]["state"] == "none")
     neighbour.send_records([record(sim.STDOUT, b"fine\n")])
     neighbour.end()
     assert host.stream("stdout", "neighbour") == [b"fine"]
@@ -744,6 +804,7 @@ def test_more_after_the_end(up):
     guest.connect_log()
     guest.end()
     assert up.stream("stdout") == [b"one", b"two"]
+    assert [r["text"] for r in up.records() if r.get("event") == "end"] == ["1 records", "2 records"]
     time.sleep(0.6)
     assert b"unclean" not in up.text()
 
@@ -1095,6 +1156,26 @@ def test_wrong_requests(up, request_line):
     assert list(control.line()) == ["error"]
     assert control.ask(op="status")["vms"]    # the connection is as good as before
     control.close()
+
+
+def test_who_asks_and_does_not_read(up):
+    for i in range(40):
+        up.vm(f"machine{i}")
+    wait_for(lambda: len(up.status(None)["vms"]) == 41)
+    control = up.control()
+    control.sock.settimeout(1)
+    sent = 0
+    with pytest.raises(socket.timeout):
+        while sent < 200:
+            control.sock.sendall(b'{"op":"status"}\n' * 1000)
+            sent += 1
+    rss = int(re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{up.process.pid}/status").read_text())[1])
+    assert rss < 64 << 10
+    control.sock.settimeout(PATIENCE)
+    for _ in range(1000):
+        assert len(control.line()["vms"]) == 41
+    control.close()
+    up.guest().boot()
 
 
 def test_an_endless_request(up):

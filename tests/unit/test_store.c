@@ -663,13 +663,16 @@ static void death_in_the_middle_of_a_rotation(void **state)
 {
 	static char all[1 << 20];
 	uint64_t at = 20;
+	int dir;
 
 	(void)state;
 	expect();
 	again();
 	assert_int_equal(script_run(at, 2), 0);
 	home.max_files = 9;
-	assert_int_equal(sink_rotate(&store.text, store.dir, 9), 0);
+	dir = openat(home.logs_fd, "vm", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(sink_rotate(&store.text, dir, 9), 0);
+	close(dir);
 	script_send(at, at + 1);
 	assert_int_equal(store_write(&store), 0);
 	die();
