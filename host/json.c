@@ -14,9 +14,10 @@
 #include <string.h>
 
 #include "json.h"
+#include "nearest.h"
 
 #define KEY_SHOWN "%.64s"        /* a key in a message; it came from the document and can be long */
-#define WORD_MAX 64              /* longer keys have no neighbours */
+#define HINT_MAX 96              /* of "did you mean"; nearest.c looks at no longer words */
 #define NUMBER_MAX ((uint64_t)1 << 53)
 
 struct json {
@@ -175,64 +176,16 @@ int json_wrong_kind(const struct json_value *value, const char *what, struct pro
 	return json_problem(value, problem, "must be %s, not %s", what, kind_name(value));
 }
 
-static unsigned min3(unsigned a, unsigned b, unsigned c)
-{
-	return a < b ? (a < c ? a : c) : b < c ? b : c;
-}
-
-/* How many letters have to be changed, added, left out, or swapped with their neighbour; upper and lower case count
-   as the same. The row before last is kept for the swap. */
-static unsigned distance(const char *a, const char *b)
-{
-	unsigned rows[3][WORD_MAX + 1], *before = rows[0], *last = rows[1], *row = rows[2];
-	size_t a_len = strlen(a), b_len = strlen(b);
-
-	for (size_t j = 0; j <= b_len; j++)
-		last[j] = (unsigned)j;
-	for (size_t i = 1; i <= a_len; i++) {
-		unsigned *oldest = before;
-
-		row[0] = (unsigned)i;
-		for (size_t j = 1; j <= b_len; j++) {
-			int x = tolower((unsigned char)a[i - 1]), y = tolower((unsigned char)b[j - 1]);
-
-			row[j] = min3(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x != y));
-			if (i > 1 && j > 1 && x == tolower((unsigned char)b[j - 2]) &&
-					y == tolower((unsigned char)a[i - 2]) && before[j - 2] + 1 < row[j])
-				row[j] = before[j - 2] + 1;
-		}
-		before = last;
-		last = row;
-		row = oldest;
-	}
-	return last[b_len];
-}
-
-/* The candidate at most a third of its letters away; the nearest so far is in best and its distance in far. */
-static void consider(const char *word, const char *candidate, const char **best, unsigned *far)
-{
-	size_t len = strlen(candidate);
-	unsigned d;
-
-	if (strlen(word) > WORD_MAX || len > WORD_MAX)
-		return;
-	d = distance(word, candidate);
-	if (d < *far && d <= (len + 2) / 3) {
-		*best = candidate;
-		*far = d;
-	}
-}
-
 static int unknown_key(const struct json_value *member, const struct json_field fields[], struct problem *problem)
 {
 	char text[sizeof problem->text];
 	const char *best = NULL;
-	unsigned far = WORD_MAX;
+	unsigned far = NEAREST_FAR;
 	size_t len;
 
 	len = (size_t)snprintf(text, sizeof text, "unknown key \"" KEY_SHOWN "\"; ", member->key);
 	for (const struct json_field *field = fields; field->key; field++)
-		consider(member->key, field->key, &best, &far);
+		nearest_consider(member->key, field->key, &best, &far);
 	if (best) {
 		snprintf(text + len, sizeof text - len, "did you mean \"%s\"?", best);
 	} else {
@@ -246,16 +199,16 @@ static int unknown_key(const struct json_value *member, const struct json_field 
 
 static int unknown_name(const struct json_value *value, const char *const names[], struct problem *problem)
 {
-	char list[256] = "", hint[WORD_MAX + 24] = "";
+	char list[256] = "", hint[HINT_MAX] = "";
 	const char *best = NULL;
-	unsigned far = WORD_MAX;
+	unsigned far = NEAREST_FAR;
 	size_t len = 0;
 
 	for (size_t i = 0; names[i]; i++) {
 		if (len < sizeof list)
 			len += (size_t)snprintf(list + len, sizeof list - len, "%s\"%s\"",
 				i == 0 ? "" : names[i + 1] ? ", " : " or ", names[i]);
-		consider(json_text(value), names[i], &best, &far);
+		nearest_consider(json_text(value), names[i], &best, &far);
 	}
 	if (best)
 		snprintf(hint, sizeof hint, "; did you mean \"%s\"?", best);
