@@ -373,6 +373,9 @@ static bool config_read(struct vm *vm, int dirfd, struct problem *problem)
 		problem_set(problem, vm->dir, 0, 0, "%s", strerror(ENOMEM));
 		return false;
 	}
+	/* Somebody watches this run, and nothing else keeps its log: writers rather wait than lose lines. */
+	if (vm->attach && vm->attach->ephemeral && !config->log_full_given)
+		config->log_full = WIRE_FULL_BLOCK;
 	vmconfig_destroy(vm->config);
 	vm->config = config;
 	return true;

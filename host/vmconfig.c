@@ -496,11 +496,12 @@ static const struct json_field log_fields[] = {
 
 static int read_log(const struct json_value *value, void *into, struct problem *problem)
 {
-	const struct vmconfig *config = into;
-	struct json_value ring;
+	struct vmconfig *config = into;
+	struct json_value ring, full;
 
 	if (json_fields(value, log_fields, into, problem) < 0)
 		return -1;
+	config->log_full_given = json_member(value, "whenFull", &full);
 	if (config->log_ring % 4096 != 0 && json_member(value, "ringKiB", &ring))
 		return json_problem(&ring, problem, "is %u; must be a multiple of 4", config->log_ring >> 10);
 	return 0;

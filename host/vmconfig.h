@@ -39,6 +39,7 @@ struct vmconfig {
 	uint32_t stop_signal, stop_grace_ms;
 	uint32_t log_ring;                       /* bytes */
 	uint8_t log_full;
+	bool log_full_given;
 	uint32_t credential_mode, credential_uid, credential_gid;
 	bool credential_once;                    /* delivered once, until an administrator rearms it */
 	uint8_t power;
