@@ -46,7 +46,7 @@ struct boot {
 
 static void boot_send(struct boot *boot);
 
-/* --- ends -------------------------------------------------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------------------------------------------- */
 
 static void feed_next(struct daemon *daemon)
 {
@@ -130,7 +130,7 @@ static void deadline(struct boot *boot, unsigned ms)
 	timer_set(&boot->vm->daemon->loop, &boot->timer, ms * LOOP_MS);
 }
 
-/* --- HELLO ------------------------------------------------------------------------------------------------------- */
+/* --- HELLO ------------------------------------------------------------------------------------------------------ */
 
 static uint64_t wall_now(void)
 {
@@ -227,7 +227,7 @@ static void take_hello(struct boot *boot, const struct wire_hello *hello)
 	boot_send(boot);
 }
 
-/* --- records ----------------------------------------------------------------------------------------------------- */
+/* --- records ---------------------------------------------------------------------------------------------------- */
 
 static bool put_welcome(struct boot *boot)
 {
@@ -343,7 +343,7 @@ static void boot_send(struct boot *boot)
 	loop_events(&boot->vm->daemon->loop, boot->slot, EPOLLIN | EPOLLOUT);
 }
 
-/* --- frames ------------------------------------------------------------------------------------------------------ */
+/* --- frames ----------------------------------------------------------------------------------------------------- */
 
 static void take_refuse(struct boot *boot, const struct wire_frame *frame)
 {

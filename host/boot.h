@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * boot: the host's side of the boot session (docs/PROTOCOL.md). Of a machine's directory it knows only what vmconfig.h
- * and source.h say, so that the reading of it can move to a process of its own.
+ * boot: the host's side of the boot session (docs/PROTOCOL.md). Of a machine's directory it knows only what
+ * vmconfig.h and source.h say, so that the reading of it can move to a process of its own.
  */
 #ifndef HOST_BOOT_H
 #define HOST_BOOT_H

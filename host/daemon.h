@@ -12,7 +12,7 @@
 #include "loop.h"
 #include "secret.h"
 #include "store.h"
-#include "vm.h"
+#include "vms.h"
 
 struct boot;
 struct local;

@@ -221,7 +221,8 @@ static enum daemonconfig_result options_read(struct daemonconfig *config, int ar
 	return ok ? DAEMONCONFIG_RUN : DAEMONCONFIG_USAGE;
 }
 
-enum daemonconfig_result daemonconfig_read(struct daemonconfig *config, int argc, char **argv, struct problem *problem)
+enum daemonconfig_result daemonconfig_read(struct daemonconfig *config, int argc, char **argv,
+	struct problem *problem)
 {
 	daemonconfig_defaults(config);
 	if (options_read(config, argc, argv, true) == DAEMONCONFIG_SHOWN)

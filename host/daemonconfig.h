@@ -41,7 +41,8 @@ enum daemonconfig_result {
 };
 
 /* Reads both, the command line last; a file that was not named need not exist. To be freed in any case. */
-enum daemonconfig_result daemonconfig_read(struct daemonconfig *config, int argc, char **argv, struct problem *problem);
+enum daemonconfig_result daemonconfig_read(struct daemonconfig *config, int argc, char **argv,
+	struct problem *problem);
 /* The file's part, from memory. 0, or -1 with the problem set. */
 int daemonconfig_parse(struct daemonconfig *config, const char *text, size_t len, const char *file,
 	struct problem *problem);

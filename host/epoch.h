@@ -45,8 +45,9 @@ bool epoch_again(struct epoch *epoch, bool *changed);
 /* Compared in constant time. */
 bool epoch_proves(const struct epoch *epoch, const uint8_t token[static WIRE_TOKEN]);
 /*
- * A log session proved itself. True: this delivers the epoch, whose APPLIED was lost or is still to come. After a restart
- * it is not known whether COMMIT was sent; but a guest begins its log session only when no boot session will follow.
+ * A log session proved itself. True: this delivers the epoch, whose APPLIED was lost or is still to come. After a
+ * restart it is not known whether COMMIT was sent; but a guest begins its log session only when no boot session will
+ * follow.
  */
 bool epoch_log_delivers(const struct epoch *epoch);
 void epoch_over(struct epoch *epoch);    /* wipes the token */

@@ -29,7 +29,7 @@ static struct daemon daemon_state;
 static int signals = -1;
 static bool stopping, rescan;
 
-/* --- the process ------------------------------------------------------------------------------------------------- */
+/* --- the process ------------------------------------------------------------------------------------------------ */
 
 /* Nobody but root looks into this process, and it leaves no core behind: it handles secrets. */
 static void process_harden(void)
@@ -85,7 +85,7 @@ static void signals_event(void)
 	}
 }
 
-/* --- directories ------------------------------------------------------------------------------------------------- */
+/* --- directories ------------------------------------------------------------------------------------------------ */
 
 /* Makes what is missing on the way, for us alone. A descriptor, or -1 with the problem set. */
 static int dir_make(const char *path, struct problem *problem)
@@ -136,7 +136,7 @@ static int dirs_open(struct daemon *daemon, struct problem *problem)
 	return daemon->once_fd < 0 ? -1 : 0;
 }
 
-/* --- start and end ----------------------------------------------------------------------------------------------- */
+/* --- start and end ---------------------------------------------------------------------------------------------- */
 
 static int secrets_init(struct daemon *daemon, struct problem *problem)
 {

@@ -21,7 +21,7 @@
 #define STRANGERS_A_SECOND 8
 #define ACCEPTS_A_ROUND 64       /* then the sessions have their turn; what waits is signalled again */
 
-/* --- Unix socket files ------------------------------------------------------------------------------------------- */
+/* --- Unix socket files ------------------------------------------------------------------------------------------ */
 
 static const char *last_component(const char *path)
 {
@@ -119,7 +119,7 @@ static int parent_open(const char *path, bool follow, struct problem *problem)
 	return fd;
 }
 
-/* --- listeners --------------------------------------------------------------------------------------------------- */
+/* --- listeners -------------------------------------------------------------------------------------------------- */
 
 static int listener_start(struct listener *listener, struct problem *problem)
 {
@@ -149,8 +149,8 @@ static int open_unix(struct listener *listener, int dirfd, const char *base, str
 	return listener_start(listener, problem);
 }
 
-int listener_open_unix(struct listener listeners[static LISTEN_SERVICES], struct vm *vm, const char *base, bool follow,
-	struct problem *problem)
+int listener_open_unix(struct listener listeners[static LISTEN_SERVICES], struct vm *vm, const char *base,
+	bool follow, struct problem *problem)
 {
 	int dirfd = parent_open(base, follow, problem), r = 0;
 
@@ -207,7 +207,7 @@ void listener_close(struct listener listeners[static LISTEN_SERVICES])
 	}
 }
 
-/* --- connections ------------------------------------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------------------------------------ */
 
 /* For what has no machine to be counted with. */
 static void stranger(struct daemon *daemon, const struct address_peer *peer, const char *why)
@@ -246,9 +246,9 @@ static struct vm *identify(struct listener *listener, int fd, const struct addre
 }
 
 /*
- * No descriptor is left, and the connection, if there is one, would make epoll report the listener for ever. The spare one
- * is given up to take it and turn it away; when even that fails, the listener rests until a descriptor was closed. True:
- * there may be more connections.
+ * No descriptor is left, and the connection, if there is one, would make epoll report the listener for ever. The
+ * spare one is given up to take it and turn it away; when even that fails, the listener rests until a descriptor was
+ * closed. True: there may be more connections.
  */
 static bool turn_away(struct listener *listener)
 {

@@ -26,17 +26,17 @@ struct listener {
 };
 
 /*
- * Makes a Unix socket at path that only its owner can connect to. What is there already is removed if it is a socket of
- * ours that nobody listens on; everything else is a problem. dirfd is the directory that path lies in, which the caller
- * opened: nothing is followed on the way. Returns the descriptor, or -1 with the problem set.
+ * Makes a Unix socket at path that only its owner can connect to. What is there already is removed if it is a socket
+ * of ours that nobody listens on; everything else is a problem. dirfd is the directory that path lies in, which the
+ * caller opened: nothing is followed on the way. Returns the descriptor, or -1 with the problem set.
  */
 int listen_unix(int dirfd, const char *path, struct problem *problem);
 /* Removes path if it still is the socket with this identity. */
 void listen_unlink(const char *path, dev_t dev, ino_t ino);
 
-/* Both of a machine's Unix listeners, or none. follow: symbolic links in the directory's path are the caller's own. */
-int listener_open_unix(struct listener listeners[static LISTEN_SERVICES], struct vm *vm, const char *base, bool follow,
-	struct problem *problem);
+/* Both of a machine's Unix listeners, or none. follow: symbolic links in the path of the directory are all right. */
+int listener_open_unix(struct listener listeners[static LISTEN_SERVICES], struct vm *vm, const char *base,
+	bool follow, struct problem *problem);
 int listener_open_vsock(struct listener listeners[static LISTEN_SERVICES], struct daemon *daemon,
 	struct problem *problem);
 void listener_close(struct listener listeners[static LISTEN_SERVICES]);

@@ -46,7 +46,7 @@ static struct {
 	char *path;
 } listener = { .fd = -1 };
 
-/* --- ends -------------------------------------------------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------------------------------------------- */
 
 static void unfollow(struct local *local)
 {
@@ -101,7 +101,7 @@ void local_vm_gone(struct vm *vm)
 	}
 }
 
-/* --- what goes out ----------------------------------------------------------------------------------------------- */
+/* --- what goes out ---------------------------------------------------------------------------------------------- */
 
 static bool crowded(const struct local *local)
 {
@@ -222,7 +222,8 @@ void local_show(struct store *store, const char *lines, size_t len)
 	}
 }
 
-static bool answer(struct local *local, const char *key, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static bool answer(struct local *local, const char *key, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static bool answer(struct local *local, const char *key, const char *format, ...)
 {
@@ -240,7 +241,7 @@ static bool answer(struct local *local, const char *key, const char *format, ...
 	return json_line_end(&out) && say(local, out.buf, out.len);
 }
 
-/* --- requests: true, or the connection is at its end ------------------------------------------------------------- */
+/* --- requests: true, or the connection is at its end ------------------------------------------------------------ */
 
 struct request {
 	char *op, *dir, *name, *socket, *vm, **args;
@@ -425,7 +426,7 @@ static bool take_line(struct local *local, const char *line, size_t len)
 	return ok;
 }
 
-/* --- what comes in ----------------------------------------------------------------------------------------------- */
+/* --- what comes in ---------------------------------------------------------------------------------------------- */
 
 static bool take_lines(struct local *local)
 {

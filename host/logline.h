@@ -6,10 +6,11 @@
  *
  *     2026-11-22T08:00:00.123456Z stdout a line of the workload
  *
- * is the time (UTC), a blank, the stream's name, a blank, and the bytes as they are. Behind the stream's name comes "+"
- * when the line's end had not come: it goes on in the next line of that stream. A newline inside a message (only
- * kernel and syslog messages can hold one) is written as newline and tab, so that a line that begins with a tab always
- * belongs to the one above. Nothing else is escaped. An event is its name and value in brackets, then its text:
+ * is the time (UTC), a blank, the stream's name, a blank, and the bytes as they are. Behind the stream's name comes
+ * "+" when the line's end had not come: it goes on in the next line of that stream. A newline inside a message (only
+ * kernel and syslog messages can hold one) is written as newline and tab, so that a line that begins with a tab
+ * always belongs to the one above. Nothing else is escaped. An event is its name and value in brackets, then its
+ * text:
  *
  *     2026-11-22T08:00:00.123456Z init [exited 7]
  *

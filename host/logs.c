@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Between frames a session is this small struct and nothing else. What goes out is a handful of bytes, of which only the
- * newest count: while an ACK does not fit into the socket, those that follow are not made, and the last one says it all.
+ * Between frames a session is this small struct and nothing else. What goes out is a handful of bytes, of which only
+ * the newest count: while an ACK does not fit into the socket, those that follow are not made, and the last one says
+ * it all.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -32,11 +33,11 @@ struct logs {
 	uint8_t out_bytes[64];
 };
 
-/* --- ends -------------------------------------------------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------------------------------------------- */
 
 /*
- * It is not the machine's session any more. That comes before anything is said of its end: to write that down can fail,
- * and then the machine's session is cut.
+ * It is not the machine's session any more. That comes before anything is said of its end: to write that down can
+ * fail, and then the machine's session is cut.
  */
 static void logs_detach(struct logs *logs)
 {
@@ -112,7 +113,7 @@ static void logs_gone(struct logs *logs, int error)
 	logs_destroy(logs);
 }
 
-/* --- what goes out ----------------------------------------------------------------------------------------------- */
+/* --- what goes out ---------------------------------------------------------------------------------------------- */
 
 static void put(struct logs *logs, const struct wire_log *message)
 {
@@ -159,7 +160,7 @@ void logs_settled(struct logs *logs)
 		answer(logs);
 }
 
-/* --- frames ------------------------------------------------------------------------------------------------------ */
+/* --- frames ----------------------------------------------------------------------------------------------------- */
 
 /* False: the session is gone. */
 static bool take_hello(struct logs *logs, const struct wire_log *hello)

@@ -10,7 +10,7 @@
 
 #define EVENTS_A_ROUND 64        /* few, so that timers are never far behind */
 
-/* --- timers: a binary heap, the earliest at the top -------------------------------------------------------------- */
+/* --- timers: a binary heap, the earliest at the top ------------------------------------------------------------- */
 
 static void heap_put(struct loop *loop, uint32_t place, struct timer *timer)
 {
@@ -88,7 +88,7 @@ static void timers_fire(struct loop *loop)
 	}
 }
 
-/* --- descriptors ------------------------------------------------------------------------------------------------- */
+/* --- descriptors ------------------------------------------------------------------------------------------------ */
 
 uint64_t loop_now(struct loop *loop)
 {

@@ -2,8 +2,8 @@
 /*
  * session: what boot and log sessions have in common: reading frames without a buffer of their own, and refusing.
  *
- * There is one buffer for all. What a session reads is taken from it at once; only the rest, a frame that has not come
- * whole, is kept by the session until the next time.
+ * There is one buffer for all. What a session reads is taken from it at once; only the rest, a frame that has not
+ * come whole, is kept by the session until the next time.
  */
 #ifndef HOST_SESSION_H
 #define HOST_SESSION_H

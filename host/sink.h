@@ -2,8 +2,8 @@
 /*
  * sink: an append-only file that rotates, and that can be set back to where it is known to be right.
  *
- * The current file is NAME; rotation moves it to NAME.1, that to NAME.2, and so on. Which file an offset belongs to is
- * said by its inode number, because a crash can come between the renaming and the note of it.
+ * The current file is NAME; rotation moves it to NAME.1, that to NAME.2, and so on. Which file an offset belongs to
+ * is said by its inode number, because a crash can come between the renaming and the note of it.
  */
 #ifndef HOST_SINK_H
 #define HOST_SINK_H

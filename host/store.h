@@ -4,8 +4,8 @@
  *
  * Why nothing is lost and nothing is stored twice, whenever hawserd dies:
  *
- *  1. A guest forgets a record when it is acknowledged, and only then. It sends every other one again, from the number
- *     that LOG_WELCOME names.
+ *  1. A guest forgets a record when it is acknowledged, and only then. It sends every other one again, from the
+ *     number that LOG_WELCOME names.
  *  2. The journal (state/epochs/VM) holds transactions. Each says, of one moment: the next expected number, how large
  *     the text and the JSON file are, the counts, and the bytes of lines whose end has not come yet, which are in no
  *     file. Nothing else is needed to go on from that moment.
@@ -28,9 +28,9 @@
 #include <stdint.h>
 
 #include "epoch.h"
-#include "logline.h"
 #include "journal.h"
 #include "line.h"
+#include "logline.h"
 #include "sink.h"
 
 struct store;
@@ -110,7 +110,7 @@ int store_write(struct store *store);
 /* To the journal; then durable = next. 0, or a negative errno. */
 int store_settle(struct store *store);
 
-/* Shows followers the lines that have been waiting for their end since the call before. True: there are open lines. */
+/* Shows followers the lines that have waited for their end since the call before. True: there are open lines. */
 bool store_show_idle(struct store *store);
 bool store_has_open_lines(const struct store *store);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vm: the machines that hawserd serves: their directories, their addresses, and the life of their epochs.
+ * vm: a machine that hawserd serves: its directory and its addresses; its log is in vm_log.c, its epoch in
+ * vm_epoch.c.
  *
  * A machine is there because its directory is (or was, when it was last looked at), or because a tool attached it.
  * When its vm.json goes bad, the last good one is served on.
@@ -15,7 +16,6 @@
 #include <sys/types.h>
 #include <time.h>
 
-#include "daemonconfig.h"
 #include "listen.h"
 #include "loop.h"
 #include "store.h"
@@ -75,27 +75,10 @@ struct vm {
 	uint64_t batches;                /* of the store, at the last sweep */
 };
 
-struct vms {
-	struct vm **all;                 /* sorted by name */
-	struct vm **by_cid;              /* sorted, made when it is needed */
-	size_t n, n_cid, size, size_cid;
-	bool cids_stale;
-	int inotify, slot;
-};
-
-/* Looks at every machine's directory as far as it can be without a guest. How many problems it logged. */
-unsigned vms_check(const struct daemonconfig *config);
-int vms_init(struct daemon *daemon);
-void vms_finish(struct daemon *daemon);
-/* Looks at the directory of all machines: new ones, those that are gone, and changed files. */
-void vms_scan(struct daemon *daemon);
-void vms_reopen(struct daemon *daemon);  /* log files that somebody moved are made anew */
-void vms_inotify(struct daemon *daemon);
-struct vm *vms_find(const struct daemon *daemon, const char *name);
-struct vm *vms_find_cid(struct daemon *daemon, uint32_t cid);
-
+struct vm *vm_create(struct daemon *daemon, const char *name, struct vm_attach *attach);
 /* attach is taken over. NULL with the problem set. */
-struct vm *vm_create_attached(struct daemon *daemon, const char *name, struct vm_attach *attach, struct problem *problem);
+struct vm *vm_create_attached(struct daemon *daemon, const char *name, struct vm_attach *attach,
+	struct problem *problem);
 void vm_attach_free(struct vm_attach *attach);
 /* Ends the machine's sessions and listeners; forget: its epoch's state, too. */
 void vm_destroy(struct vm *vm, bool forget);
@@ -105,24 +88,29 @@ void vm_refresh(struct vm *vm);
 int vm_dir_open(const struct vm *vm);    /* a descriptor, or a negative errno */
 bool vm_secrets_spent(const struct vm *vm);      /* delivered once, and that was all */
 
-/* --- the epoch --------------------------------------------------------------------------------------------------- */
+/* --- the epoch -------------------------------------------------------------------------------------------------- */
 
+void vm_epoch_init(struct vm *vm);
+void vm_epoch_finish(struct vm *vm);     /* nobody will know it any more */
 void vm_delivered(struct vm *vm, const char *how);
 /* No log session is up any more, or none is yet: it may come within the grace. */
 void vm_grace_begin(struct vm *vm);
 void vm_grace_end(struct vm *vm);
 
-/* --- the log ----------------------------------------------------------------------------------------------------- */
+/* --- the log ---------------------------------------------------------------------------------------------------- */
 
+void vm_log_init(struct vm *vm);
+void vm_log_open(struct vm *vm);
+void vm_log_finish(struct vm *vm, bool forget);  /* forget: the epoch's state, too */
+/* Closes its files when no session is up. */
+void vm_rest(struct vm *vm);
 /* A line of hawserd's own in the machine's log and in hawserd's, at most a few a second. */
 void vm_audit(struct vm *vm, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /*
- * Ends a batch. The journal follows at once, or with the group commit; with `now`, at once in any case. False: it could
- * not be stored, and the log session is gone.
+ * Ends a batch. The journal follows at once, or with the group commit; with `now`, at once in any case. False: it
+ * could not be stored, and the log session is gone.
  */
 bool vm_settle(struct vm *vm, bool now);
 void vm_commit_group(struct timer *timer);
-/* Closes the files of machines that have been quiet for a while: there may be more machines than descriptors. */
-void vms_sweep(struct timer *timer);
 
 #endif

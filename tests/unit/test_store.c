@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The argument in store.h, tried out: whatever dies, fails or is torn at whatever byte, after the guest has sent again
- * what was not acknowledged the files hold exactly what they would have held without it.
+ * The argument in store.h, tried out: whatever dies, fails or is torn at whatever byte, after the guest has sent
+ * again what was not acknowledged the files hold exactly what they would have held without it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -112,7 +112,7 @@ static void begin_epoch(void)
 	assert_int_equal(store_settle(&store), 0);
 }
 
-/* --- frames ------------------------------------------------------------------------------------------------------ */
+/* --- frames ----------------------------------------------------------------------------------------------------- */
 
 static uint8_t frame_bytes[WIRE_FRAME_MAX];
 static struct wire_out out;
@@ -192,7 +192,7 @@ static const char *end(uint64_t next, uint64_t records, uint64_t bytes)
 	return send_encoded();
 }
 
-/* --- what the files look like ------------------------------------------------------------------------------------ */
+/* --- what the files look like ----------------------------------------------------------------------------------- */
 
 static void text_and_json(void **state)
 {
@@ -248,7 +248,7 @@ static void idle_lines_are_shown_once(void **state)
 	assert_null(strstr(file_text("logs/vm/json.log", NULL), "partial"));
 }
 
-/* --- numbers ----------------------------------------------------------------------------------------------------- */
+/* --- numbers ---------------------------------------------------------------------------------------------------- */
 
 static void duplicates_are_dropped_and_counted(void **state)
 {
@@ -305,7 +305,8 @@ static void losses_are_counted_once(void **state)
 	assert_int_equal(settle(), 0);
 	assert_int_equal(store.accounting_errors, 0);
 	assert_non_null(strstr(file_text("logs/vm/text.log", NULL), "stdout+ open\n"));
-	assert_non_null(strstr(file_text("logs/vm/text.log", NULL), "hawserd lost 10 records, 300 bytes of stdout (full)\n"));
+	assert_non_null(strstr(file_text("logs/vm/text.log", NULL),
+		"hawserd lost 10 records, 300 bytes of stdout (full)\n"));
 	assert_non_null(strstr(file_text("logs/vm/text.log", NULL), "stdout after\n"));
 	assert_non_null(strstr(file_text("logs/vm/json.log", NULL),
 		"\"seq\":1,\"stream\":\"stdout\",\"lost\":{\"reason\":\"full\",\"records\":10,\"bytes\":300}}\n"));
@@ -340,7 +341,7 @@ static void an_end_shows_what_has_no_newline(void **state)
 	assert_non_null(strstr(file_text("logs/vm/json.log", NULL), "\"offset\":10,\"stream\":\"stdout\""));
 }
 
-/* --- deaths ------------------------------------------------------------------------------------------------------ */
+/* --- deaths ----------------------------------------------------------------------------------------------------- */
 
 #define SCRIPT 60
 
@@ -617,7 +618,7 @@ static void epochs_are_known_again(void **state)
 	assert_null(memmem(journal, len, token, sizeof token));
 }
 
-/* --- rotation ---------------------------------------------------------------------------------------------------- */
+/* --- rotation --------------------------------------------------------------------------------------------------- */
 
 /* All that the files hold, the oldest first. */
 static size_t rotated_text(char *to)

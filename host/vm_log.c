@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/* vm_log: a machine's log: when batches are settled, what happens when they cannot be, and hawserd's own lines. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../vsock/log.h"
+#include "daemon.h"
+#include "logs.h"
+
+#define RETRY_MS 500             /* a log that cannot be written is tried again */
+#define COMMIT_MS 10             /* how long a batch waits for company in the group commit */
+#define IDLE_MS 500              /* a line without its end is shown to followers after one to two of these */
+#define AUDITS_A_SECOND 8
+
+#define OWNER(timer_pointer, member) ((struct vm *)((char *)(timer_pointer) - offsetof(struct vm, member)))
+
+void vm_rest(struct vm *vm)
+{
+	if (!vm->logs && !vm->boot && !vm->is_unsettled)
+		store_rest(&vm->store);
+}
+
+/* Nothing since the last transaction counts: the guest sends it again when the files can be written. */
+static void vm_failed(struct vm *vm)
+{
+	struct daemon *daemon = vm->daemon;
+	int error = vm->store.error;
+
+	if (!vm->retry.place)
+		log_error("%s: its log cannot be written: %s; trying again every %d ms", vm->name, strerror(-error), RETRY_MS);
+	store_load(&vm->store);          /* throws the batch away; whether it can write is seen by the retry */
+	vm->store.error = error;
+	timer_set(&daemon->loop, &vm->retry, RETRY_MS * LOOP_MS);
+	logs_cut(vm->logs);
+}
+
+static void vm_retry(struct timer *timer)
+{
+	struct vm *vm = OWNER(timer, retry);
+	int r = store_load(&vm->store);
+
+	if (!r)
+		r = store_probe(&vm->store);
+	if (!r) {
+		store_note(&vm->store, "log-recovered", "the log can be written again");
+		store_write(&vm->store);
+		r = store_settle(&vm->store);
+	}
+	if (r) {
+		timer_set(&vm->daemon->loop, timer, RETRY_MS * LOOP_MS);
+		return;
+	}
+	log_warn("%s: its log can be written again", vm->name);
+	vm_grace_begin(vm);
+	vm_rest(vm);
+}
+
+static void unsettled_add(struct vm *vm)
+{
+	struct daemon *daemon = vm->daemon;
+
+	if (vm->is_unsettled)
+		return;
+	vm->is_unsettled = true;
+	vm->next_unsettled = daemon->unsettled;
+	daemon->unsettled = vm;
+	if (!daemon->commit.place)
+		timer_set(&daemon->loop, &daemon->commit, COMMIT_MS * LOOP_MS);
+}
+
+static void unsettled_remove(struct vm *vm)
+{
+	struct vm **p = &vm->daemon->unsettled;
+
+	if (!vm->is_unsettled)
+		return;
+	while (*p != vm)
+		p = &(*p)->next_unsettled;
+	*p = vm->next_unsettled;
+	vm->is_unsettled = false;
+}
+
+static bool settle_now(struct vm *vm)
+{
+	unsettled_remove(vm);
+	if (store_settle(&vm->store)) {
+		vm_failed(vm);
+		return false;
+	}
+	logs_settled(vm->logs);
+	vm_rest(vm);
+	return true;
+}
+
+void vm_commit_group(struct timer *timer)
+{
+	struct daemon *daemon = (struct daemon *)((char *)timer - offsetof(struct daemon, commit));
+
+	while (daemon->unsettled)
+		settle_now(daemon->unsettled);
+}
+
+bool vm_settle(struct vm *vm, bool now)
+{
+	if (vm->store.error && vm->retry.place)
+		return false;
+	if (store_write(&vm->store)) {
+		vm_failed(vm);
+		return false;
+	}
+	if (vm->store.watched && !vm->idle.place && store_has_open_lines(&vm->store))
+		timer_set(&vm->daemon->loop, &vm->idle, IDLE_MS * LOOP_MS);
+	if (vm->daemon->home.sync && !vm->store.ephemeral && !now) {
+		unsettled_add(vm);
+		return true;
+	}
+	return settle_now(vm);
+}
+
+static void vm_idle(struct timer *timer)
+{
+	struct vm *vm = OWNER(timer, idle);
+
+	if (vm->store.watched && store_show_idle(&vm->store))
+		timer_set(&vm->daemon->loop, timer, IDLE_MS * LOOP_MS);
+}
+
+/* A guest that is refused a thousand times a second must not fill the disk with that. */
+static bool audit_allowed(struct vm *vm)
+{
+	uint64_t second = vm->daemon->loop.now / LOOP_SECOND;
+
+	if (second != vm->audit_second) {
+		vm->audit_second = second;
+		vm->audits = 0;
+	}
+	if (vm->audits++ < AUDITS_A_SECOND)
+		return true;
+	vm->audits_dropped++;
+	return false;
+}
+
+void vm_audit(struct vm *vm, const char *event, const char *format, ...)
+{
+	char text[900];
+	va_list ap;
+
+	if (!audit_allowed(vm))
+		return;
+	va_start(ap, format);
+	vsnprintf(text, sizeof text, format, ap);
+	va_end(ap);
+	log_info("%s: %s: %s", vm->name, event, text);
+	store_note(&vm->store, event, "%s", text);
+	vm_settle(vm, false);
+}
+
+void vm_log_init(struct vm *vm)
+{
+	vm->retry.fire = vm_retry;
+	vm->idle.fire = vm_idle;
+	store_init(&vm->store, &vm->daemon->home, vm->name, vm->attach && vm->attach->ephemeral);
+}
+
+void vm_log_open(struct vm *vm)
+{
+	if (store_load(&vm->store)) {
+		log_error("%s: its log cannot be written: %s", vm->name, strerror(-vm->store.error));
+		timer_set(&vm->daemon->loop, &vm->retry, RETRY_MS * LOOP_MS);
+	}
+	vm_rest(vm);
+}
+
+void vm_log_finish(struct vm *vm, bool forget)
+{
+	unsettled_remove(vm);
+	timer_stop(&vm->daemon->loop, &vm->retry);
+	timer_stop(&vm->daemon->loop, &vm->idle);
+	store_write(&vm->store);
+	store_settle(&vm->store);
+	if (forget)
+		store_forget(&vm->store);
+	store_finish(&vm->store);
+}
