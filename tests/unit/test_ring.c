@@ -249,6 +249,9 @@ static void full_to_the_byte(void **state)
 	append_many(f, 1, SMALLEST / 4 - 2 * WIRE_RECORD_HEADER);
 	assert_int_equal(held(f), 5);
 	model_check(&f->model, &f->ring);
+	append_many(f, 1, SMALLEST / 4 - WIRE_RECORD_HEADER);    /* just what the oldest takes */
+	assert_int_equal(held(f), 5);
+	model_check(&f->model, &f->ring);
 	deliver(f);
 	assert_int_equal(f->model.losts, 1);
 }
@@ -359,6 +362,26 @@ static void lost_again(void **state)
 	assert_int_equal(f->model.next, 16);
 	assert_true(ack(f));
 	model_check(&f->model, &f->ring);
+}
+
+/* What comes before a LOST is acknowledged, and then the connection is cut. */
+static void lost_after_an_acknowledgement(void **state)
+{
+	struct fixture *f = *state;
+
+	append_many(f, 3, WIRE_RECORD_MAX);
+	deliver(f);
+	append_many(f, 4, WIRE_RECORD_MAX);
+	assert_int_equal(ring_state(&f->ring)->tail_seq, 4);
+	assert_true(frame(f));
+	assert_int_equal(f->sent, 4);
+	assert_true(ring_ack(&f->ring, 3, f->sent));
+	model_check(&f->model, &f->ring);
+	resume(f, 3);
+	model_check(&f->model, &f->ring);
+	deliver(f);
+	assert_int_equal(f->model.losts, 1);
+	assert_int_equal(f->model.next, 7);
 }
 
 /* More than 2^32 records of a stream in one LOST: days of a flood without a host. */
@@ -851,6 +874,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(dropped_in_flight, create, destroy),
 		cmocka_unit_test_setup_teardown(dropped_in_flight_and_acknowledged, create, destroy),
 		cmocka_unit_test_setup_teardown(lost_again, create, destroy),
+		cmocka_unit_test_setup_teardown(lost_after_an_acknowledgement, create, destroy),
 		cmocka_unit_test_setup_teardown(lost_beyond_32_bits, create, destroy),
 		cmocka_unit_test_setup_teardown(blocks, create, destroy),
 		cmocka_unit_test_setup_teardown(words_that_cannot_be, create, destroy),
