@@ -112,7 +112,7 @@ deps:
 .PHONY: run
 run:
 	@scripts/deps
-	@$(MAKE) --no-print-directory all image
+	@$(MAKE) --no-print-directory -j2 all image
 	@$(BUILD)/hawser run examples/hello
 
 # --- unit tests: each tests/unit/NAME.c is a cmocka program, built with ASan and UBSan against the host's objects --
@@ -150,7 +150,7 @@ check: all $(UNIT:%=$(BUILD)/unit/%)
 .PHONY: test
 test:
 	@scripts/deps
-	@$(MAKE) --no-print-directory all image $(UNIT:%=$(BUILD)/unit/%)
+	@$(MAKE) --no-print-directory -j2 all image $(UNIT:%=$(BUILD)/unit/%)
 	@$(PYTEST) -n 2 tests
 
 .PHONY: size
@@ -160,7 +160,7 @@ size: all image
 .PHONY: bench
 bench:
 	@scripts/deps
-	@$(MAKE) --no-print-directory all image
+	@$(MAKE) --no-print-directory -j2 all image
 	@$(PYTHON) tests/bench/run.py
 
 .PHONY: repro
