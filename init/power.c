@@ -60,6 +60,9 @@ static uint8_t byte_read(const char *path, uint8_t otherwise)
 
 void power_ask(enum power_kind kind)
 {
+	/* The first one counts: a program that calls `reboot` and ends must not turn that into what its end means. */
+	if (access(ASKED_PATH, F_OK) == 0)
+		return;
 	byte_write(ASKED_PATH, (uint8_t)kind);
 }
 

@@ -16,7 +16,7 @@ void power_end(enum power_kind kind, uint8_t how);
 /* WIRE_POWER_OFF or WIRE_POWER_RESET, for WIRE_POWER_DETECT. */
 uint8_t power_detect(void);
 
-/* What was asked for, and how this machine is ended, from one process of /init to another. */
+/* What was asked for first, and how this machine is ended, from one process of /init to another. */
 void power_ask(enum power_kind kind);
 enum power_kind power_asked(void);       /* POWER_OFF when nobody asked */
 void power_how_set(uint8_t how);

@@ -48,7 +48,7 @@ class Guest:
         self.kernel = os.path.join(kit.kernel, "vmlinux")
         self.machine = "microvm,accel=tcg,acpi=off,rtc=on"
         self.device = "vhost-user-vsock-device"  # None: a machine without one
-        self.cid, self.memory, self.reboots = 42, 64, False
+        self.cid, self.memory = 42, 64
         self.console, self.cmdline, self.qemu = "console=ttyS0", "", []
         self.clean = True                        # its log must end with END
         self.processes, self.terminal = [], None
@@ -85,15 +85,13 @@ class Guest:
     def command(self):
         words = [QEMU, "-M", self.machine + ",memory-backend=mem", "-m", str(self.memory),
                  "-object", "memory-backend-memfd,id=mem,size=%dM,share=on" % self.memory,
-                 "-nodefaults", "-no-user-config", "-display", "none", "-kernel", self.kernel,
+                 "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-kernel", self.kernel,
                  "-initrd", self.path("image"), "-qmp", "unix:%s,server=on,wait=off" % self.path("qmp"),
                  "-chardev", "socket,id=serial,path=%s,server=on,wait=off,logfile=%s" % (
                      self.path("serial"), self.path("serial.out")), "-serial", "chardev:serial"]
         if self.device:
             words += ["-chardev", "socket,id=vsock,path=" + self.path("vm.sock")]
             words += ["-device", self.device + ",chardev=vsock"] if self.plugged else []
-        if not self.reboots:
-            words.append("-no-reboot")
         options = [self.console, TIMERS % self.kit.tsc_khz, "reboot=t panic=-1 quiet",
                    "hawser.deadline=20", self.cmdline]
         return words + self.qemu + ["-append", " ".join(filter(None, options))]
@@ -119,13 +117,13 @@ class Guest:
         return self
 
     def stop(self):
-        """Ends what still runs; what was on its way to the host arrives first."""
+        """Ends what still runs. The host gets what was on its way, and is there for another start()."""
         for process in reversed(self.processes):
             process.kill()
             process.wait()
         self.processes.clear()
         if self.host:
-            self.host.stop()
+            self.host.settle()
 
     def run(self):
         self.start().wait()
@@ -137,6 +135,8 @@ class Guest:
             self.host.check(self.clean)
 
     def close(self):
+        if self.host:
+            self.host.stop()
         self.stop()
         if self.terminal:
             self.terminal.close()
