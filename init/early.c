@@ -53,6 +53,19 @@ static void stdio_open(void)
 	console = open("/dev/console", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 }
 
+/* What every program expects beside the devices, of which devtmpfs has no idea. */
+static void links_make(void)
+{
+	static const char *const links[][2] = {
+		{ "/proc/self/fd", "/dev/fd" }, { "fd/0", "/dev/stdin" }, { "fd/1", "/dev/stdout" },
+		{ "fd/2", "/dev/stderr" },
+	};
+
+	for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+		if (symlink(links[i][0], links[i][1]) < 0 && errno != EEXIST)
+			log_warn_errno("%s", links[i][1]);
+}
+
 /* net.unix.max_dgram_qlen is 10: too few for a program that logs a burst, or for our own events. */
 static void datagram_queue_lengthen(void)
 {
@@ -80,6 +93,7 @@ void early(struct boot *boot)
 		event_to_ring(&boot->ring);
 	log_set(LOG_LEVEL_INFO, log_everywhere);
 	mount_early();
+	links_make();
 	stdio_open();
 	boot->console = console;
 	mkdir(EVENT_DIR, 0700);

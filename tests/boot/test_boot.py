@@ -57,6 +57,13 @@ def test_user_and_groups(boot):
     assert lines(run.stdout) == ["1000", "100", "100 7 8", "/"]
 
 
+def test_links_to_descriptors(boot):
+    """The streams can be opened by name, by any user."""
+    run = boot("echo out >/dev/stdout; echo err >/dev/stderr; cat /dev/stdin; echo more >/dev/fd/2",
+               wire.user(1000, 100))
+    assert (run.stdout, run.stderr) == (b"out\n", b"err\nmore\n")
+
+
 def test_sysctl(boot):
     names = "vm.overcommit_ratio", "kernel.printk"
     run = boot("cat /proc/sys/vm/overcommit_ratio /proc/sys/kernel/printk",
