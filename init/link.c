@@ -79,16 +79,13 @@ static void link_greet(struct link *link, const struct ring *ring)
 		link_cut(link, false);
 }
 
-static bool refused(struct link *link, const struct wire_frame *frame)
+static void refused(const struct wire_frame *frame)
 {
 	struct wire_refuse refuse;
 
-	if (!wire_refuse_decode(frame, &refuse))
-		return false;
-	log_warn("the host refuses the log session: %s: %.*s", wire_refuse_name(refuse.code),
-		(int)refuse.text.len, refuse.text.s);
-	link_cut(link, true);
-	return true;
+	if (wire_refuse_decode(frame, &refuse))
+		log_warn("the host refuses the log session: %s: %.*s", wire_refuse_name(refuse.code),
+			(int)refuse.text.len, refuse.text.s);
 }
 
 static void progress(struct link *link)
@@ -103,9 +100,9 @@ static bool link_take(struct link *link, struct ring *ring, const struct wire_fr
 	struct wire_log log;
 
 	if (frame->type == WIRE_REFUSE)
-		return !refused(link, frame);
+		refused(frame);
 	if (wire_log_decode(frame, &log) != NULL)
-		return false;
+		return false;    /* REFUSE is none of its frames */
 	if (log.type == WIRE_LOG_WELCOME && link->state == LINK_GREETING) {
 		if (log.welcome.version != WIRE_VERSION || !ring_resume(ring, log.welcome.next))
 			return false;
@@ -133,12 +130,9 @@ static void link_hear(struct link *link, struct ring *ring)
 
 	while ((got = frame_next(&link->in, &frame)) > 0) {
 		if (!link_take(link, ring, &frame)) {
-			if (link->state != LINK_PAUSED)
-				link_cut(link, true);
+			link_cut(link, true);
 			return;
 		}
-		if (link->state == LINK_PAUSED)
-			return;
 	}
 	if (got == FRAME_MALFORMED || state == FRAME_CUT)
 		link_cut(link, got == FRAME_MALFORMED);
@@ -162,11 +156,13 @@ static void link_speak(struct link *link, struct ring *ring, bool close)
 {
 	uint64_t now = clock_boot_ns();
 
+	link->stuck = false;
 	while (frame_pending(&link->out) == 0 && ring_unsent(ring, link->sent) && (close || !resting(link, ring, now))) {
 		struct wire_out out = frame_room(&link->out);
 		uint64_t next = ring_frame(ring, link->sent, &out);
 
-		if (next == link->sent)
+		link->stuck = next == link->sent;
+		if (link->stuck)
 			break;
 		if (frame_pending(&link->out) == 0 && out.len < SMALL)
 			link->rest_ns = now + REST_NS;
@@ -203,10 +199,10 @@ void link_run(struct link *link, struct ring *ring, short revents, bool close)
 	if (link->state >= LINK_GREETING && frame_pending(&link->out) > 0 &&
 	    frame_flush(&link->out, link->fd) == FRAME_CUT)
 		link_cut(link, false);
+	if (link->state == LINK_UP && ring_state(ring)->acked == link->sent)
+		progress(link);          /* nothing was awaited until now: silence begins with what is sent next */
 	if (link->state == LINK_UP)
 		link_speak(link, ring, close);
-	if (link->state == LINK_UP && ring_state(ring)->acked == link->sent)
-		progress(link);          /* nothing is awaited */
 	if (link->state != LINK_PAUSED && now >= link->until_ns)
 		link_cut(link, false);
 }
@@ -227,15 +223,21 @@ uint64_t link_timer(const struct link *link, const struct ring *ring)
 {
 	if (link->state == LINK_UP && ring_state(ring)->acked == link->sent && !ring_unsent(ring, link->sent))
 		return UINT64_MAX;
-	if (link->state == LINK_UP && ring_unsent(ring, link->sent) && frame_pending(&link->out) == 0 &&
-	    link->rest_ns < link->until_ns)
+	if (link->state == LINK_UP && ring_unsent(ring, link->sent) && !link->stuck &&
+	    frame_pending(&link->out) == 0 && link->rest_ns < link->until_ns)
 		return link->rest_ns;
 	return link->until_ns;
 }
 
-bool link_flows(const struct link *link)
+bool link_flows(const struct link *link, const struct ring *ring)
 {
-	return link->state == LINK_UP && clock_boot_ns() < link->heard_ns + PATIENCE_NS;
+	return link->state == LINK_UP &&
+		(ring_state(ring)->acked == link->sent || clock_boot_ns() < link->heard_ns + PATIENCE_NS);
+}
+
+bool link_done(const struct link *link, const struct ring *ring)
+{
+	return link->end_acked && ring_state(ring)->acked == ring_state(ring)->head_seq;
 }
 
 uint64_t link_rest(const struct link *link)

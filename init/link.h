@@ -28,7 +28,8 @@ struct link {
 	uint64_t rest_ns;        /* after a small frame: when the next small one may go out */
 	uint64_t sent;           /* the number of the next record to send */
 	uint64_t ended;          /* what the last END said, plus 1; 0: none on this connection */
-	bool end_acked;          /* the host acknowledged an END for all there is */
+	bool end_acked;          /* the host acknowledged an END, and nothing was sent since */
+	bool stuck;              /* only an acknowledgement lets the next frame out */
 	struct frame_buf in, out;
 };
 
@@ -41,7 +42,9 @@ uint64_t link_timer(const struct link *link, const struct ring *ring);
 /* Does all that can be done without waiting. close: END is wanted once everything is sent. */
 void link_run(struct link *link, struct ring *ring, short revents, bool close);
 /* The host keeps up: it is worth to wait for room in the ring rather than to drop records. */
-bool link_flows(const struct link *link);
+bool link_flows(const struct link *link, const struct ring *ring);
+/* The host acknowledged an END for all there is. */
+bool link_done(const struct link *link, const struct ring *ring);
 /* After a small frame the relay rests, so that small writes come together; until this time. */
 uint64_t link_rest(const struct link *link);
 

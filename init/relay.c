@@ -78,7 +78,7 @@ static void relay_wait(struct relay *relay, struct pollfd *polled, bool listen)
 	uint64_t now = clock_boot_ns(), until = link_timer(link, relay->ring);
 	struct timespec timeout;
 
-	if (!listen && link_rest(link) < until)
+	if (!listen && !relay->blocked && link_rest(link) < until)
 		until = link_rest(link);
 	if (relay->blocked && now + BLOCKED_PAUSE_NS < until)
 		until = now + BLOCKED_PAUSE_NS;
@@ -118,14 +118,14 @@ static _Noreturn void relay_main(struct ring *ring, struct sources *sources, con
 		bool listen = !relay.blocked && (relay.closing || clock_boot_ns() >= link_rest(&relay.link));
 
 		relay_wait(&relay, polled, listen);
-		ring->patient = link_flows(&relay.link);
+		ring->patient = link_flows(&relay.link, ring);
 		relay.closing |= polled[POLL_SIGNALS].revents != 0;
 		if (listen)
 			sources_run(&relay, polled);
 		else
 			relay.blocked = false;
 		link_run(&relay.link, ring, polled[POLL_LINK].revents, relay.closing && relay.dry);
-		if (relay.link.end_acked && relay.dry)
+		if (link_done(&relay.link, ring) && relay.dry)
 			source_answer_closers(sources);
 	}
 }
