@@ -502,7 +502,7 @@ static _Noreturn void relay(struct life *l, bool close)
 		size_t got;
 
 		poll(polled, 3, 1);
-		l->ring.patient = link_flows(&link);
+		l->ring.patient = link_flows(&link, &l->ring);
 		got = source_read(&l->sources, SOURCE_STDOUT, &l->ring, &orders, &full);
 		got += source_read(&l->sources, SOURCE_SYSLOG, &l->ring, &orders, &full);
 		link_run(&link, &l->ring, polled[2].revents, close && got == 0 && !full);
