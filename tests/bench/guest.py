@@ -64,20 +64,22 @@ def tsc_khz():
     return ticks * 1000000 // now
 
 
-class Machine:
-    """hawserd, vhost-device-vsock and QEMU in a directory of their own, all ended with the `with` block."""
+class Directory:
+    """A guest and what it needs, in a directory of its own; all ended with the `with` block."""
 
-    def __init__(self, image, vm, kernel=TOP / "build/vmlinux", memory=256, files=None):
+    def __init__(self):
         self.dir = Path(tempfile.mkdtemp(prefix="hawser-bench-"))
-        self.image, self.kernel, self.memory = image, kernel, memory
-        self.base, self.log = self.dir / "vm.vsock", self.dir / "state/logs/vm/text.log"
+        self.base = self.dir / "vm.vsock"
         self.processes = []
-        for name in "run", "state", "vms/vm":
-            (self.dir / name).mkdir(parents=True)
-        vm.setdefault("hawser", {})["socket"] = str(self.base)
-        (self.dir / "vms/vm/vm.json").write_text(json.dumps(vm))
-        if files:
-            (self.dir / "vms/vm/files").symlink_to(files)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+        shutil.rmtree(self.dir)
 
     def spawn(self, *command, **more):
         process = subprocess.Popen(CHILD + [str(word) for word in command], cwd=self.dir, **more)
@@ -90,6 +92,51 @@ class Machine:
                 return
             time.sleep(0.01)
         raise RuntimeError("%s does not come" % path)
+
+    def start_device(self):
+        self.device = self.spawn(TOP / "build/vhost-device-vsock", "--guest-cid", 42, "--socket", "vm.sock",
+                                 "--uds-path", self.base)
+        self.wait_for(self.dir / "vm.sock")
+
+    def start_qemu(self, kernel, image, *words, memory=256, options=()):
+        self.qemu = self.spawn(
+            "qemu-system-x86_64", "-M", "microvm,accel=tcg,acpi=off,rtc=on,memory-backend=mem", "-m", memory,
+            "-object", "memory-backend-memfd,id=mem,size=%dM,share=on" % memory, "-nodefaults", "-no-user-config",
+            "-display", "none", "-serial", "stdio", "-no-reboot", "-chardev", "socket,id=c,path=vm.sock",
+            "-device", "vhost-user-vsock-device,chardev=c", "-kernel", kernel, "-initrd", image, *options, "-append",
+            " ".join(["console=ttyS0 reboot=t panic=-1 quiet noapictimer tsc=reliable", *words]),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        return self.qemu
+
+    def say(self, order):
+        self.qemu.stdin.write(order + "\n")
+
+    def hear(self, word):
+        """The rest of the line of the serial console that begins with the word."""
+        for line in self.qemu.stdout:
+            if line.startswith(word):
+                return line[len(word):].split()
+            if line.strip():
+                raise RuntimeError("the guest says: " + line.strip())
+        raise RuntimeError("the guest ended instead of saying %r%s" % (word, self.epilogue()))
+
+    def epilogue(self):
+        return ""
+
+
+class Machine(Directory):
+    """With hawserd, which keeps its log in a file."""
+
+    def __init__(self, image, vm, kernel=TOP / "build/vmlinux", memory=256, files=None):
+        super().__init__()
+        self.image, self.kernel, self.memory = image, kernel, memory
+        self.log = self.dir / "state/logs/vm/text.log"
+        for name in "run", "state", "vms/vm":
+            (self.dir / name).mkdir(parents=True)
+        vm.setdefault("hawser", {})["socket"] = str(self.base)
+        (self.dir / "vms/vm/vm.json").write_text(json.dumps(vm))
+        if files:
+            os.rename(files, self.dir / "vms/vm/files")
 
     def __enter__(self):
         try:
@@ -110,33 +157,8 @@ class Machine:
         if os.read(ready, 1) != b"\n":
             raise RuntimeError("hawserd: " + (self.dir / "hawserd.err").read_text())
         os.close(ready)
-        self.device = self.spawn(TOP / "build/vhost-device-vsock", "--guest-cid", 42, "--socket", "vm.sock",
-                                 "--uds-path", self.base)
-        self.wait_for(self.dir / "vm.sock")
-        self.qemu = self.spawn(
-            "qemu-system-x86_64", "-M", "microvm,accel=tcg,acpi=off,rtc=on,memory-backend=mem", "-m", self.memory,
-            "-object", "memory-backend-memfd,id=mem,size=%dM,share=on" % self.memory, "-nodefaults",
-            "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot", "-chardev",
-            "socket,id=c,path=vm.sock", "-device", "vhost-user-vsock-device,chardev=c", "-kernel", self.kernel,
-            "-initrd", self.image, "-append",
-            "console=ttyS0 reboot=t panic=-1 quiet noapictimer tsc_early_khz=%d" % tsc_khz(),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.start_device()
+        self.start_qemu(self.kernel, self.image, "tsc_early_khz=%d" % tsc_khz(), memory=self.memory)
 
-    def __exit__(self, *_):
-        for process in reversed(self.processes):
-            process.kill()
-            process.wait()
-        shutil.rmtree(self.dir)
-
-    def say(self, order):
-        self.qemu.stdin.write(order + "\n")
-
-    def hear(self, word):
-        """The rest of the line of the serial console that begins with the word."""
-        for line in self.qemu.stdout:
-            if line.startswith(word):
-                return line[len(word):].split()
-            if line.strip():
-                raise RuntimeError("the guest says: " + line.strip())
-        raise RuntimeError("the guest ended instead of saying %r:\n%s" % (
-            word, self.log.read_bytes()[-2000:].decode(errors="replace") if self.log.exists() else ""))
+    def epilogue(self):
+        return ":\n" + self.log.read_bytes()[-2000:].decode(errors="replace") if self.log.exists() else ""
