@@ -56,7 +56,7 @@ static void stdio_open(void)
 /* What every program expects beside the devices, of which devtmpfs has no idea. */
 static void links_make(void)
 {
-	static const char *const links[][2] = {
+	static const char links[][2][16] = {
 		{ "/proc/self/fd", "/dev/fd" }, { "fd/0", "/dev/stdin" }, { "fd/1", "/dev/stdout" },
 		{ "fd/2", "/dev/stderr" },
 	};

@@ -23,7 +23,7 @@
 
 void boot_phase(enum phase phase)
 {
-	static const char *const names[] = {
+	static const char names[][8] = {
 		[PHASE_START] = "start", [PHASE_EARLY] = "early", [PHASE_OPTIONS] = "options",
 		[PHASE_RELAY] = "relay", [PHASE_MODULES] = "modules", [PHASE_CID] = "cid",
 		[PHASE_HELLO] = "hello", [PHASE_COMMIT] = "commit", [PHASE_APPLY] = "apply",
