@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include <fcntl.h>
 #include <sys/reboot.h>
 #include <unistd.h>
 
 #include "../vsock/log.h"
 #include "../vsock/wire.h"
+#include "note.h"
 #include "power.h"
 
 #define ASKED_PATH "/run/hawser/power"   /* one byte: enum power_kind */
@@ -35,50 +35,32 @@ void power_end(enum power_kind kind, uint8_t how)
 	log_error_errno("reboot");
 }
 
-static void byte_write(const char *path, uint8_t byte)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	if (fd < 0 || write(fd, &byte, 1) != 1)
-		log_warn_errno("%s", path);
-	if (fd >= 0)
-		close(fd);
-}
-
-static uint8_t byte_read(const char *path, uint8_t otherwise)
-{
-	uint8_t byte = otherwise;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return otherwise;
-	if (read(fd, &byte, 1) != 1)
-		byte = otherwise;
-	close(fd);
-	return byte;
-}
-
 void power_ask(enum power_kind kind)
 {
+	uint8_t byte;
+
 	/* The first one counts: a program that calls `reboot` and ends must not turn that into what its end means. */
 	if (access(ASKED_PATH, F_OK) == 0)
 		return;
-	byte_write(ASKED_PATH, (uint8_t)kind);
+	byte = (uint8_t)kind;
+	note_write(ASKED_PATH, &byte, 1);
 }
 
 enum power_kind power_asked(void)
 {
-	uint8_t kind = byte_read(ASKED_PATH, POWER_OFF);
+	uint8_t kind;
 
-	return kind <= POWER_HALT ? (enum power_kind)kind : POWER_OFF;
+	return note_read(ASKED_PATH, &kind, 1) && kind <= POWER_HALT ? (enum power_kind)kind : POWER_OFF;
 }
 
 void power_how_set(uint8_t how)
 {
-	byte_write(HOW_PATH, how);
+	note_write(HOW_PATH, &how, 1);
 }
 
 uint8_t power_how(void)
 {
-	return byte_read(HOW_PATH, WIRE_POWER_DETECT);
+	uint8_t how;
+
+	return note_read(HOW_PATH, &how, 1) ? how : WIRE_POWER_DETECT;
 }

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -15,6 +14,7 @@
 #include "clock.h"
 #include "event.h"
 #include "link.h"
+#include "note.h"
 #include "relay.h"
 
 #define RESTART_PAUSE_MS 10      /* a relay that dies at once must not eat the machine */
@@ -130,18 +130,6 @@ static _Noreturn void relay_main(struct ring *ring, struct sources *sources, con
 	}
 }
 
-static void pid_write(void)
-{
-	char text[16];
-	int n = snprintf(text, sizeof text, "%d", (int)getpid());
-	int fd = open(RELAY_KEEPER_PID, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-	if (fd < 0 || write(fd, text, (size_t)n) != n)
-		log_warn_errno("%s", RELAY_KEEPER_PID);
-	if (fd >= 0)
-		close(fd);
-}
-
 static void oom_never(void)
 {
 	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
@@ -156,10 +144,12 @@ static void oom_never(void)
 
 static _Noreturn void keeper_main(struct ring *ring, struct sources *sources, const struct address *host)
 {
+	pid_t self = getpid();
+
 	setsid();
 	prctl(PR_SET_NAME, "hawser-keeper");
 	oom_never();
-	pid_write();
+	note_write(RELAY_KEEPER_PID, &self, sizeof self);
 	for (;;) {
 		pid_t pid = _Fork();
 

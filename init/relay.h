@@ -12,7 +12,7 @@
 #include "ring.h"
 #include "source.h"
 
-#define RELAY_KEEPER_PID "/run/hawser/keeper"    /* a file that holds it, in decimal: its session is not to be killed */
+#define RELAY_KEEPER_PID "/run/hawser/keeper"    /* a note, its pid_t: its session is not to be killed */
 
 /* Forks the keeper. 0 or a negative errno. The sources' descriptors are then the keeper's; close them here. */
 int relay_start(struct ring *ring, struct sources *sources, const struct address *host);

@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "entries.h"
 #include "event.h"
+#include "note.h"
 #include "power.h"
 #include "relay.h"
 #include "tool.h"
@@ -24,20 +25,6 @@ static pid_t pid_parse(const char *s)
 	for (; *s >= '0' && *s <= '9'; s++)
 		pid = pid * 10 + (*s - '0');
 	return pid;
-}
-
-/* The relay's processes are a session of their own, and must outlive all others. */
-static pid_t keeper_read(void)
-{
-	char text[16] = "";
-	int fd = open(RELAY_KEEPER_PID, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -1;
-	if (read(fd, text, sizeof text - 1) < 0)
-		text[0] = '\0';
-	close(fd);
-	return pid_parse(text);
 }
 
 struct others {
@@ -88,14 +75,28 @@ static bool others_end(pid_t keeper, int signal, unsigned grace_ms)
 	return n == 0;
 }
 
+/* In the way that is configured for it: its supervisor knows, and takes no longer than the grace. */
+static void workload_end(void)
+{
+	struct tool_supervisor by;
+
+	if (!note_read(TOOL_SUPERVISOR, &by, sizeof by) || kill(by.pid, SIGTERM) < 0)
+		return;
+	for (uint64_t waited = 0; kill(by.pid, 0) == 0 && waited < (uint64_t)by.grace_ms + KILL_GRACE_MS; waited += POLL_MS)
+		clock_sleep_ms(POLL_MS);
+}
+
 int shutdown_main(void)
 {
 	enum power_kind kind = power_asked();
 	uint8_t how = power_how();
-	pid_t keeper = keeper_read();
+	/* The relay's processes are a session of their own, and must outlive all others. */
+	pid_t keeper = -1;
 
+	note_read(RELAY_KEEPER_PID, &keeper, sizeof keeper);
 	if (how == WIRE_POWER_DETECT)
 		how = power_detect();
+	workload_end();
 	if (!others_end(keeper, SIGTERM, TERM_GRACE_MS))
 		others_end(keeper, SIGKILL, KILL_GRACE_MS);
 	event_send(WIRE_EVENT_POWER, kind == POWER_OFF && how == WIRE_POWER_OFF ? 0 : 1,

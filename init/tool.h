@@ -3,6 +3,17 @@
 #ifndef INIT_TOOL_H
 #define INIT_TOOL_H
 
+#include <stdint.h>
+#include <sys/types.h>
+
+#define TOOL_SUPERVISOR "/run/hawser/supervisor"
+
+/* The note of that name: who runs the workload, and how long it may take to stop it. */
+struct tool_supervisor {
+	pid_t pid;
+	uint32_t grace_ms;
+};
+
 int tool_main(int argc, char *argv[]);
 
 int workload_main(void);         /* `/init workload`: runs and watches the configured program */

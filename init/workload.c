@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "event.h"
 #include "handoff.h"
+#include "note.h"
 #include "power.h"
 #include "source.h"
 #include "tool.h"
@@ -282,6 +283,7 @@ static int run(void)
 
 int workload_main(void)
 {
+	struct tool_supervisor self = { .pid = getpid() };
 	int error, failed;
 	sigset_t all;
 
@@ -296,7 +298,11 @@ int workload_main(void)
 	}
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
+	/* For the shutdown, which has us stop the program before it stops everything else. */
+	self.grace_ms = w.policy.stop_grace_ms;
+	note_write(TOOL_SUPERVISOR, &self, sizeof self);
 	failed = run();
+	unlink(TOOL_SUPERVISOR);
 	if (w.stopping || w.policy.at_end == WIRE_AT_END_STAY)
 		return failed;
 	power_ask(w.policy.at_end == WIRE_AT_END_REBOOT ? POWER_REBOOT : POWER_OFF);

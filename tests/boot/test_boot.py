@@ -288,6 +288,13 @@ def test_supervisor_reports(boot):
     assert [event.value for event in run.log.events("exited")] == [4]
 
 
+def test_stop_signal(boot):
+    """The program gets the stop signal of the configuration and no other, and the time to say goodbye."""
+    run = boot("trap 'echo other' TERM; trap 'sleep 3; echo bye; exit 9' USR1; (sleep 0.2; poweroff) & "
+               "while :; do sleep 0.05; done", wire.workload(signal=10, grace_ms=60000))
+    assert (run.stdout, run.exit) == (b"bye\n", 9)
+
+
 def test_stop_grace(boot):
     """A program that does not stop is killed."""
     run = boot("trap '' TERM; (sleep 0.2; poweroff) & while :; do sleep 0.05; done", wire.workload(grace_ms=300))
