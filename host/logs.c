@@ -189,6 +189,14 @@ static bool take_hello(struct logs *logs, const struct wire_log *hello)
 		vm_audit(vm, "log-replaced", "a new log session came while one was up");
 		logs_cut(vm->logs);
 	}
+	/*
+	 * What the session before has left to the group commit is settled first: the guest must hear of all that is here, or
+	 * it counts as lost what it dropped and we have.
+	 */
+	if (!vm_settle(vm, true)) {
+		logs_refuse(logs, WIRE_REFUSE_BUSY, "the log cannot be written now");
+		return false;
+	}
 	timer_stop(&vm->daemon->loop, &logs->timer);
 	logs->state = LOGS_STREAMING;
 	vm->logs = logs;
