@@ -180,7 +180,6 @@ static void link_speak(struct link *link, struct ring *ring, bool close)
 		ring_end(ring, &out);
 		frame_commit(&link->out, &out);
 		link->ended = link->sent + 1;
-		link->end_acked = false;
 		if (frame_flush(&link->out, link->fd) == FRAME_CUT)
 			link_cut(link, false);
 	}

@@ -389,6 +389,29 @@ static void host_reads_slowly(void **state)
 	model_check(&f->model, &f->ring);
 }
 
+/* What was left of a frame is not the beginning of the next connection. */
+static void cut_in_a_frame(void **state)
+{
+	struct fixture *f = *state;
+	int small = 1;
+
+	assert_int_equal(ring_resize(&f->ring, 8 * WIRE_RING_MIN), 0);
+	connect_up(f);
+	setsockopt(f->link.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	append_many(f, 20, WIRE_RECORD_MAX);
+	turn(f);
+	assert_int_equal(link_events(&f->link), POLLIN | POLLOUT);
+	hang_up(f);
+	turn(f);
+	later(f, pause_ms(f) * MS);
+	connect_up(f);
+	for (int i = 0; i < 100 && f->model.next < 20; i++) {
+		hear_all(f);
+		turn(f);
+	}
+	assert_int_equal(f->model.next, 20);
+}
+
 static void silence(void **state)
 {
 	struct fixture *f = *state;
@@ -400,17 +423,22 @@ static void silence(void **state)
 	assert_int_equal(f->link.state, LINK_UP);
 	hear_all(f);
 	ack(f);
-	append(f, 10);
+	append_many(f, 2, 10);
 	later(f, 14999 * MS);
 	assert_int_equal(f->link.state, LINK_UP);
 	assert_true(link_timer(&f->link, &f->ring) <= time_ns + 15000 * MS);
-	later(f, 15000 * MS);
+	hear_all(f);
+	say_next(f, WIRE_ACK, 2);        /* not all, but a word */
+	later(f, 14999 * MS);
+	assert_int_equal(f->link.state, LINK_UP);
+	later(f, MS);
 	assert_cut(f);
+	model_forget(&f->model, 2, 2);
 	later(f, pause_ms(f) * MS);
 	connect_up(f);
 	turn(f);
 	hear_all(f);
-	assert_int_equal(f->model.next, 2);
+	assert_int_equal(f->model.next, 3);
 }
 
 /* With nothing to say there is no silence: what is said after an hour does not end the connection. */
@@ -448,6 +476,7 @@ static void full_flight(void **state)
 	turn(f);                 /* which fails when it spins */
 	assert_true(ring_unsent(&f->ring, f->link.sent));
 	assert_true(link_timer(&f->link, &f->ring) > time_ns + 10 * MS);
+	turn_for(f, true);       /* nor is it the end */
 	hear_all(f);
 	assert_int_equal(f->model.next, RING_FLIGHT);
 	ack(f);
@@ -643,6 +672,32 @@ static void has_more_to_say(void **state)
 	assert_true(link_done(&f->link, &f->ring));
 	append(f, 5);
 	assert_false(link_done(&f->link, &f->ring));     /* at once, not only when it is sent */
+}
+
+/* An END_ACK for one END says nothing of the next. */
+static void late_end_ack(void **state)
+{
+	struct fixture *f = *state;
+
+	append(f, 100);
+	connect_up(f);
+	turn_for(f, true);
+	hear(f);
+	assert_end(f, 1);
+	append(f, 100);
+	turn_for(f, true);
+	hear(f);
+	assert_end(f, 2);
+	say_next(f, WIRE_END_ACK, 1);
+	say_next(f, WIRE_ACK, 2);
+	assert_false(link_done(&f->link, &f->ring));
+	say_next(f, WIRE_END_ACK, 2);
+	assert_true(link_done(&f->link, &f->ring));
+	append(f, 100);
+	later(f, 10 * MS);
+	hear_all(f);
+	ack(f);
+	assert_false(link_done(&f->link, &f->ring));
 }
 
 static void ends_again_after_a_cut(void **state)
@@ -875,11 +930,13 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, create, destroy)
 	const struct CMUnitTest tests[] = {
 		TEST(waits_for_the_token), TEST(greeting), TEST(nobody_there), TEST(attempt_times_out),
-		TEST(host_without_a_word), TEST(flows), TEST(host_reads_slowly), TEST(silence),
-		TEST(an_hour_of_nothing), TEST(full_flight), TEST(lost_while_a_lost_is_out), TEST(patience), TEST(small_writes_come_together),
-		TEST(much_does_not_rest), TEST(the_end_does_not_rest), TEST(no_rest_without_a_connection), TEST(ends),
-		TEST(ends_empty), TEST(has_more_to_say), TEST(ends_again_after_a_cut), TEST(refused_by_the_host),
-		TEST(nonsense), TEST(noise), TEST(cut_in_the_hosts_words), TEST(cut_in_the_guests_words),
+		TEST(host_without_a_word), TEST(flows), TEST(host_reads_slowly), TEST(cut_in_a_frame),
+		TEST(silence), TEST(an_hour_of_nothing), TEST(full_flight), TEST(lost_while_a_lost_is_out),
+		TEST(patience), TEST(small_writes_come_together), TEST(much_does_not_rest),
+		TEST(the_end_does_not_rest), TEST(no_rest_without_a_connection), TEST(ends),
+		TEST(ends_empty), TEST(has_more_to_say), TEST(late_end_ack), TEST(ends_again_after_a_cut),
+		TEST(refused_by_the_host), TEST(nonsense), TEST(noise), TEST(cut_in_the_hosts_words),
+		TEST(cut_in_the_guests_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
