@@ -424,6 +424,7 @@ static void silence(void **state)
 	hear_all(f);
 	ack(f);
 	append_many(f, 2, 10);
+	turn(f);
 	later(f, 14999 * MS);
 	assert_int_equal(f->link.state, LINK_UP);
 	assert_true(link_timer(&f->link, &f->ring) <= time_ns + 15000 * MS);
