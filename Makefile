@@ -45,6 +45,7 @@ help:
 	@echo "make run           set up what is missing, boot examples/hello, its log on the terminal"
 	@echo "make check         unit tests under ASan and UBSan, lint, boundaries, ELF: no machine is booted"
 	@echo "make test          set up what is missing, then every test; ends with 'N passed, N failed'"
+	@echo "make soak          the log under random kills, five minutes (SOAK_SECONDS)"
 	@echo "make size          bytes of each part; writes build/size.json"
 	@echo "make bench         tables of measurements; writes build/bench.json"
 	@echo "make repro         builds everything twice, in two places, and compares"
@@ -152,6 +153,11 @@ test:
 	@scripts/deps
 	@$(MAKE) --no-print-directory -j2 all image $(UNIT:%=$(BUILD)/unit/%)
 	@$(PYTEST) -n 2 tests
+
+# Random kills of hawserd and cut connections while guests write checksummed lines: SOAK_SECONDS, SOAK_SEED.
+.PHONY: soak
+soak: all
+	@SOAK_SECONDS=$${SOAK_SECONDS:-300} $(PYTEST) -s tests/host/test_soak.py
 
 .PHONY: size
 size: all image
