@@ -40,6 +40,15 @@ static const struct option {
 		"is one of error, warn, info, debug" },
 };
 
+/* The kernel takes quotes off a word, and off a value. */
+static void unquote(const char **s, size_t *len)
+{
+	if (*len >= 2 && (*s)[0] == '"' && (*s)[*len - 1] == '"') {
+		(*s)++;
+		*len -= 2;
+	}
+}
+
 static bool number_parse(const char *s, size_t len, const struct option *option, uint32_t *value)
 {
 	uint64_t n = 0;
@@ -82,6 +91,7 @@ static const char *option_parse(struct options *options, const char *s, size_t l
 
 		if (strlen(option->name) != name || memcmp(option->name, s, name) != 0)
 			continue;
+		unquote(&value, &value_len);
 		if (option->words)
 			return word_parse(value, value_len, option, field) ? NULL : option->why;
 		if (!number_parse(value, value_len, option, &number))
@@ -116,11 +126,7 @@ void options_parse(struct options *options, const char *line, size_t len, option
 		n = end - i;
 		if (n == 2 && memcmp(word, "--", 2) == 0)
 			return;
-		/* The kernel takes a word in quotes as the word. */
-		if (n >= 2 && word[0] == '"' && word[n - 1] == '"') {
-			word++;
-			n -= 2;
-		}
+		unquote(&word, &n);
 		if (n < prefix || memcmp(word, PREFIX, prefix) != 0)
 			continue;
 		why = option_parse(options, word + prefix, n - prefix);
