@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * format: printf's family with the conversions that hawser's messages use: %s %.*s %c %u %d %x, with l or z, 0 and
+ * format: printf's family with the conversions that hawser's messages use: %s %.*s %c %u %d %x, with l or z, and no
  * width; in the place of musl's, which brings floating point and 10 KiB of code along. An unknown conversion ends the
  * text, so that a mistake is seen and nothing is read that is not there.
  */
@@ -23,7 +23,7 @@ static void put(struct text *t, const char *s, size_t n)
 			t->to[t->len] = s[i];
 }
 
-static void put_number(struct text *t, uint64_t value, unsigned base, bool negative, size_t width, char fill)
+static void put_number(struct text *t, uint64_t value, unsigned base, bool negative)
 {
 	char digits[24];
 	size_t at = sizeof digits;
@@ -34,23 +34,18 @@ static void put_number(struct text *t, uint64_t value, unsigned base, bool negat
 	} while (value > 0);
 	if (negative)
 		digits[--at] = '-';
-	for (size_t n = sizeof digits - at; n < width; n++)
-		put(t, &fill, 1);
 	put(t, digits + at, sizeof digits - at);
 }
 
 struct conversion {
-	size_t width, precision;
+	size_t precision;
 	bool has_precision, wide;
-	char fill;
 };
 
 /* What stands between % and the letter. Returns where the letter is. */
 static const char *conversion_read(struct conversion *c, const char *f, va_list *args)
 {
-	*c = (struct conversion){ .fill = *f == '0' ? '0' : ' ' };
-	for (; *f >= '0' && *f <= '9'; f++)
-		c->width = c->width * 10 + (size_t)(*f - '0');
+	*c = (struct conversion){ 0 };
 	if (f[0] == '.' && f[1] == '*') {
 		c->precision = (size_t)va_arg(*args, int);
 		c->has_precision = true;
@@ -86,11 +81,11 @@ int vsnprintf(char *restrict to, size_t size, const char *restrict f, va_list li
 		} else if (*f == 'd') {
 			int64_t value = c.wide ? va_arg(args, long) : va_arg(args, int);
 
-			put_number(&t, value < 0 ? -(uint64_t)value : (uint64_t)value, 10, value < 0, c.width, c.fill);
+			put_number(&t, value < 0 ? -(uint64_t)value : (uint64_t)value, 10, value < 0);
 		} else if (*f == 'u' || *f == 'x') {
 			uint64_t value = c.wide ? va_arg(args, unsigned long) : va_arg(args, unsigned);
 
-			put_number(&t, value, *f == 'x' ? 16 : 10, false, c.width, c.fill);
+			put_number(&t, value, *f == 'x' ? 16 : 10, false);
 		} else if (*f == '%') {
 			put(&t, f, 1);
 		} else {
