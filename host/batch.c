@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <assert.h>
+#include <errno.h>
 #include <time.h>
 
 #include "batch.h"
@@ -9,6 +10,7 @@ static struct store *owner;              /* whose batch it is, or NULL */
 static uint8_t text_buf[BATCH_BYTES + LOGLINE_TEXT_MAX];
 static size_t text_len;
 static char json_buf[BATCH_BYTES + LOGLINE_JSON_MAX];
+static bool json_guest;                  /* there is more in json_buf than hawserd's own lines */
 static struct json_out json = { .buf = json_buf, .size = sizeof json_buf };
 
 uint64_t batch_wall_ns(void)
@@ -34,15 +36,37 @@ static void flush_text(struct store *store)
 	text_len = 0;
 }
 
+static bool outlet_wanted(const struct store *store)
+{
+	return store->home->outlet && !store->ephemeral;
+}
+
+static void put_outlet(struct store *store)
+{
+	struct outlet *outlet = store->home->outlet;
+	/* No guest waits for hawserd's own lines, so none can be held up to make fewer of them. */
+	if (!json_guest && outlet->crowded) {
+		outlet->own_dropped++;
+		return;
+	}
+	if (!outlet_put(outlet, json.buf, json.len))
+		store_failed(store, -ENOMEM);
+	else if (json_guest)
+		store->outlet_mark = outlet->queued;
+}
+
 static void flush_json_to(struct store *store, bool files, bool followers)
 {
 	if (json.len && !store->error && files && store->json.name) {
 		store_failed(store, sink_write(&store->json, json_buf, json.len));
 		store->bytes_written += json.len;
 	}
+	if (json.len && !store->error && files && outlet_wanted(store))
+		put_outlet(store);
 	if (json.len && !store->error && followers && store->watched)
 		store->home->show(store, json_buf, json.len);
 	json.len = 0;
+	json_guest = false;
 }
 
 /* Text first: what a follower sees is in the files. */
@@ -54,7 +78,7 @@ static void flush(struct store *store)
 
 static bool json_wanted(const struct store *store)
 {
-	return store->json.name || store->watched;
+	return store->json.name || store->watched || outlet_wanted(store);
 }
 
 /* Followers have seen the beginning of this line while it had no end: they get the rest, the file gets all of it. */
@@ -63,7 +87,8 @@ static void json_shown_piece(struct store *store, const struct line_piece *piece
 	struct line_piece rest = *piece;
 
 	flush(store);
-	if (store->json.name) {
+	if (store->json.name || outlet_wanted(store)) {
+		json_guest = true;
 		logline_json_piece(&json, &store->who, piece);
 		flush_json_to(store, true, false);
 	}
@@ -91,6 +116,7 @@ void batch_piece(void *context, const struct line_piece *piece)
 		flush(store);
 		logline_json_piece(&json, &store->who, piece);
 	}
+	json_guest = true;
 }
 
 void batch_note(struct store *store, const struct logline_note *note)
@@ -104,6 +130,7 @@ void batch_note(struct store *store, const struct logline_note *note)
 		flush(store);
 		logline_json_note(&json, &store->who, note);
 	}
+	json_guest = json_guest || note->has_seq;
 }
 
 bool batch_end(struct store *store)
@@ -120,6 +147,7 @@ void batch_drop(const struct store *store)
 	if (owner != store)
 		return;
 	text_len = json.len = 0;
+	json_guest = false;
 	owner = NULL;
 }
 

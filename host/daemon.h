@@ -30,6 +30,7 @@ struct daemon {
 	struct loop loop;
 	struct secret_arena arena;
 	struct store_home home;
+	struct outlet outlet;                    /* fd -1: there is none */
 	struct vms vms;
 	struct listener vsock[LISTEN_SERVICES];  /* AF_VSOCK: for all machines */
 	struct daemon_counters counters;

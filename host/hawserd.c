@@ -23,6 +23,8 @@
 #include "local.h"
 #include "logs.h"
 
+#define DRAIN_MS 500             /* at our end, the reader of standard output has so long to take what waits */
+
 enum { EXIT_USAGE = 100, EXIT_SYSTEM = 111 };
 
 static struct daemon daemon_state;
@@ -149,6 +151,20 @@ static int secrets_init(struct daemon *daemon, struct problem *problem)
 	return 0;
 }
 
+/* Standard output for the lines of all machines. */
+static int outlet_init(struct daemon *daemon, struct problem *problem)
+{
+	int r;
+
+	if (!daemon->config.log_stdout)
+		return 0;
+	r = outlet_open(&daemon->outlet, &daemon->loop, STDOUT_FILENO, vm_outlet_moved);
+	if (r < 0)
+		return problem_set(problem, "standard output", 0, 0, "%s", strerror(-r));
+	daemon->home.outlet = &daemon->outlet;
+	return 0;
+}
+
 static int daemon_init(struct daemon *daemon, struct problem *problem)
 {
 	const struct daemonconfig *config = &daemon->config;
@@ -162,6 +178,7 @@ static int daemon_init(struct daemon *daemon, struct problem *problem)
 	daemon->home.show = local_show;
 	daemon->commit.fire = vm_commit_group;
 	daemon->sweep.fire = vms_sweep;
+	daemon->outlet.fd = -1;
 	daemon->vms_fd = daemon->runtime_fd = daemon->once_fd = -1;
 	TAILQ_INIT(&daemon->hungry);
 	LIST_INIT(&daemon->locals);
@@ -255,6 +272,9 @@ static void handle(enum loop_kind kind, void *owner, uint32_t events)
 	case LOOP_LOCAL:
 		local_event(owner, events);
 		break;
+	case LOOP_OUTLET:
+		outlet_event(owner);
+		break;
 	}
 }
 
@@ -283,7 +303,10 @@ static void daemon_finish(struct daemon *daemon)
 	notify("STOPPING=1\n");
 	listener_close(daemon->vsock);
 	local_finish(daemon);
+	if (daemon->home.outlet)
+		outlet_drain(&daemon->outlet, DRAIN_MS);
 	vms_finish(daemon);
+	outlet_close(&daemon->outlet);
 	secret_finish(&daemon->arena);
 	loop_finish(&daemon->loop);
 	daemonconfig_free(&daemon->config);
@@ -316,7 +339,7 @@ int main(int argc, char **argv)
 	if (daemon->config.die_with_parent && process_tie(parent))
 		return EXIT_SYSTEM;
 
-	if (daemon_init(daemon, &problem) || secrets_init(daemon, &problem) || dirs_open(daemon, &problem) ||
+	if (daemon_init(daemon, &problem) || outlet_init(daemon, &problem) || secrets_init(daemon, &problem) || dirs_open(daemon, &problem) ||
 		machines_open(daemon, &problem) || sockets_open(daemon, &problem)) {
 		log_error("%s", problem.text);
 		daemon_finish(daemon);

@@ -113,6 +113,12 @@ static void logs_gone(struct logs *logs, int error)
 	logs_destroy(logs);
 }
 
+/* The outlet's reader does not keep up: there is no use in reading more. */
+static bool held_up(const struct logs *logs)
+{
+	return logs->vm->daemon->outlet.crowded && !logs->vm->store.ephemeral;
+}
+
 /* --- what goes out ---------------------------------------------------------------------------------------------- */
 
 static void put(struct logs *logs, const struct wire_log *message)
@@ -149,7 +155,7 @@ void logs_pace(struct logs *logs)
 
 	if (!logs)
 		return;
-	in = logs->vm->paused && logs->state != LOGS_ACCEPTED ? 0 : EPOLLIN;
+	in = (logs->vm->paused || held_up(logs)) && logs->state != LOGS_ACCEPTED ? 0 : EPOLLIN;
 	out = frame_pending(&logs->out) ? EPOLLOUT : 0;
 	loop_events(&logs->vm->daemon->loop, logs->slot, in | out);
 }
@@ -316,7 +322,11 @@ void logs_event(struct logs *logs, uint32_t events)
 {
 	if (events & EPOLLOUT)
 		answer(logs);
-	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+	if (events & (EPOLLHUP | EPOLLERR))
+		logs_read(logs);
+	else if (events & EPOLLIN && held_up(logs) && logs->state != LOGS_ACCEPTED)
+		logs_pace(logs);
+	else if (events & EPOLLIN)
 		logs_read(logs);
 }
 

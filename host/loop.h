@@ -21,6 +21,7 @@ enum loop_kind {
 	LOOP_LOGS,
 	LOOP_LOCAL_LISTENER,
 	LOOP_LOCAL,
+	LOOP_OUTLET,
 };
 
 struct loop_slot {

@@ -121,6 +121,18 @@ static size_t text_bytes(const char *text)
 	return text ? strlen(text) * JSON_ESCAPED_MAX : 0;
 }
 
+static void put_outlet(struct json_out *out, const struct outlet *outlet)
+{
+	json_put_open(out, "stdout", '{');
+	json_put_u64(out, "written", outlet->written);
+	json_put_u64(out, "waiting", outlet->queued - outlet->written);
+	json_put_u64(out, "ownDropped", outlet->own_dropped);
+	json_put_bool(out, "crowded", outlet->crowded);
+	if (outlet->error)
+		json_put_i64(out, "error", -outlet->error);
+	json_put_close(out, '}');
+}
+
 char *status_make(struct daemon *daemon, size_t *len)
 {
 	struct json_out out = { .size = BYTES };
@@ -140,6 +152,8 @@ char *status_make(struct daemon *daemon, size_t *len)
 	json_put_u64(&out, "followers", daemon->followers);
 	json_put_bool(&out, "secretsLocked", daemon->arena.locked);
 	put_counters(&out, daemon);
+	if (daemon->home.outlet)
+		put_outlet(&out, &daemon->outlet);
 	json_put_open(&out, "vms", '[');
 	for (size_t i = 0; i < daemon->vms.n; i++)
 		if (daemon->vms.all[i]->served)

@@ -99,7 +99,7 @@ void store_finish(struct store *store)
 
 void store_rest(struct store *store)
 {
-	if (!store->changed || !store_settle(store))
+	if (!store->changed || (!store_settle(store) && !store_held(store)))
 		files_close(store);
 }
 
@@ -161,6 +161,7 @@ int store_load(struct store *store)
 
 	batch_drop(store);
 	store->error = 0;
+	store->outlet_mark = 0;
 	if (store->ephemeral)
 		return 0;
 	files_close(store);
@@ -275,9 +276,14 @@ static int rotate(struct store *store, struct sink *sink)
 	return r;
 }
 
+bool store_held(const struct store *store)
+{
+	return store->home->outlet && !outlet_reached(store->home->outlet, store->outlet_mark);
+}
+
 int store_settle(struct store *store)
 {
-	if (store->error || !store->changed)
+	if (store->error || !store->changed || store_held(store))
 		return store->error;
 	if (!store->ephemeral) {
 		if (store->home->sync)

@@ -19,6 +19,9 @@
  *  6. A write that fails (a full disk, an I/O error) is treated as a death: everything since the last transaction is
  *     forgotten, the guest's connection is cut, and when the files can be written again, start is done again (4).
  *
+ * The outlet (JSON lines on standard output) cannot be cut back. It is waited for before the journal is (3), so nothing
+ * is missing there; what it wrote after the last transaction comes again after a death, with the same numbers.
+ *
  * Machines that were attached as ephemeral have neither journal nor files; their followers are all there is.
  */
 #ifndef HOST_STORE_H
@@ -31,6 +34,7 @@
 #include "journal.h"
 #include "line.h"
 #include "logline.h"
+#include "outlet.h"
 #include "sink.h"
 
 struct store;
@@ -41,6 +45,7 @@ struct store_home {
 	bool text, json, sync;
 	uint64_t max_bytes;              /* of a file, before it rotates; 0: never */
 	unsigned max_files;              /* rotated ones that are kept */
+	struct outlet *outlet;           /* all machines' lines as JSON, or NULL */
 	/* Lines of JSON for the followers of a watched store, after the files have them. */
 	void (*show)(struct store *store, const char *lines, size_t len);
 };
@@ -66,6 +71,7 @@ struct store {
 	int error;                       /* 0, or why nothing can be stored now: a negative errno */
 	struct sink text, json;
 	struct journal journal;
+	uint64_t outlet_mark;            /* how far the outlet must be before this is settled */
 	bool dir_unsynced;
 
 	struct epoch epoch;
@@ -107,8 +113,10 @@ void store_flush_lines(struct store *store);
 
 /* To the files: after every batch, because the buffers are shared by all stores. */
 int store_write(struct store *store);
-/* To the journal; then durable = next. 0, or a negative errno. */
+/* To the journal; then durable = next. 0, or a negative errno. Does nothing while the store is held. */
 int store_settle(struct store *store);
+/* The outlet has not written yet what is to be settled. */
+bool store_held(const struct store *store);
 
 /* Shows followers the lines that have waited for their end since the call before. True: there are open lines. */
 bool store_show_idle(struct store *store);

@@ -108,9 +108,11 @@ void vm_rest(struct vm *vm);
 void vm_audit(struct vm *vm, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /*
  * Ends a batch. The journal follows at once, or with the group commit; with `now`, at once in any case. False: it
- * could not be stored, and the log session is gone.
+ * could not be stored, and the log session is gone; or, with `now`, the outlet has not written it yet.
  */
 bool vm_settle(struct vm *vm, bool now);
 void vm_commit_group(struct timer *timer);
+/* The outlet has written more: what waited for that is settled, and guests that were held up go on. */
+void vm_outlet_moved(struct outlet *outlet);
 
 #endif

@@ -94,12 +94,35 @@ static bool settle_now(struct vm *vm)
 	return true;
 }
 
+/* The next one that waits for the group commit and not for the outlet. */
+static struct vm *settleable(const struct daemon *daemon)
+{
+	struct vm *vm = daemon->unsettled;
+
+	while (vm && store_held(&vm->store))
+		vm = vm->next_unsettled;
+	return vm;
+}
+
 void vm_commit_group(struct timer *timer)
 {
 	struct daemon *daemon = (struct daemon *)((char *)timer - offsetof(struct daemon, commit));
 
-	while (daemon->unsettled)
-		settle_now(daemon->unsettled);
+	for (struct vm *vm; (vm = settleable(daemon));)
+		settle_now(vm);
+}
+
+void vm_outlet_moved(struct outlet *outlet)
+{
+	struct daemon *daemon = (struct daemon *)((char *)outlet - offsetof(struct daemon, outlet));
+
+	/* With fdatasync, one more turn of the group commit; else there is nothing to wait for. */
+	if (!daemon->home.sync)
+		vm_commit_group(&daemon->commit);
+	else if (!daemon->commit.place && daemon->unsettled)
+		timer_set(&daemon->loop, &daemon->commit, COMMIT_MS * LOOP_MS);
+	for (size_t i = 0; !outlet->crowded && i < daemon->vms.n; i++)
+		logs_pace(daemon->vms.all[i]->logs);
 }
 
 bool vm_settle(struct vm *vm, bool now)
@@ -112,6 +135,10 @@ bool vm_settle(struct vm *vm, bool now)
 	}
 	if (vm->store.watched && !vm->idle.place && store_has_open_lines(&vm->store))
 		timer_set(&vm->daemon->loop, &vm->idle, IDLE_MS * LOOP_MS);
+	if (store_held(&vm->store)) {
+		unsettled_add(vm);
+		return !now;
+	}
 	if (vm->daemon->home.sync && !vm->store.ephemeral && !now) {
 		unsettled_add(vm);
 		return true;

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The real hawserd on Unix sockets, with a pretend guest on the other end."""
+import errno
 import json
 import os
 import random
 import re
 import resource
+import select
 import signal
 import socket
 import stat
@@ -1124,6 +1126,135 @@ def test_tail_of_the_text_file(host):
     lines = [control.line() for _ in range(3)]
     assert [(r["stream"], r.get("message"), r.get("base64")) for r in lines] == [
         ("stdout", "a", None), ("syslog", "two\nlines", None), ("stderr", None, "/w==")]
+
+
+@pytest.fixture
+def piped(host):
+    """A host whose standard output is a pipe; the reading end is host.pipe."""
+    host.config["log"] = {"stdout": True, "text": True, "json": True}
+    host.vm("vm")
+    host.pipe, theirs = os.pipe()
+    host.start(stdout=theirs)
+    os.close(theirs)
+    yield host
+    if host.pipe is not None:
+        os.close(host.pipe)
+
+
+def read_some(fd, enough, seconds=PATIENCE):
+    """What comes until enough(bytes) holds."""
+    got, until = b"", time.monotonic() + seconds
+    while not enough(got):
+        assert select.select([fd], [], [], max(0, until - time.monotonic()))[0], got[-200:]
+        piece = os.read(fd, 1 << 20)
+        assert piece, got[-200:]
+        got += piece
+    return got
+
+
+def test_standard_output_has_all_lines(piped):
+    guest = piped.guest()
+    guest.boot()
+    guest.connect_log()
+    guest.send_records([record(sim.STDOUT, b"one\ntwo\n"), record(sim.STDERR, b"\xff\n")])
+    guest.wait_ack()
+    guest.end()
+    piped.stop()
+    with open(piped.pipe, "rb") as pipe:
+        assert [json.loads(line) for line in pipe] == piped.records()
+    piped.pipe = None
+
+
+@pytest.mark.parametrize("sync", ["write", "fdatasync"])
+def test_standard_output_is_waited_for(host, sync):
+    """A reader that does not read holds the guests up, and all is there when he reads again."""
+    host.config["log"] = {"stdout": True, "json": True, "sync": sync}
+    host.vm("vm")
+    mine, theirs = os.pipe()
+    host.start(stdout=theirs)
+    os.close(theirs)
+    guest = host.guest()
+    guest.boot()
+    guest.connect_log()
+    guest.log.sock.settimeout(1)
+    count = 0
+    with pytest.raises(socket.timeout):
+        while count < 2000:     # 20 MB
+            guest.send_records([record(sim.STDOUT, b"%06d" % count + b"q" * 9993 + b"\n")])
+            count += 1
+    assert 100 < count < 1000
+    status = host.status(None)
+    assert status["stdout"]["crowded"] and status["stdout"]["waiting"] > 1 << 20
+    epoch = host.status()["epoch"]
+    assert epoch["acknowledged"] < epoch["next"]
+    other = host.vm("other") and wait_for(lambda: (host.run / "other.vsock_610").exists()) and host.guest("other")
+    other.boot()        # still served
+    last = b'%06d' % (count - 2)
+    got = read_some(mine, lambda b: last in b)
+    numbers = [int(r["message"][:6]) for r in map(json.loads, got[:got.rindex(b"\n")].split(b"\n"))
+               if r["stream"] == "stdout"]
+    assert numbers[:count - 2] == list(range(count - 2))
+    wait_for(lambda: host.status()["epoch"]["acknowledged"] >= count - 2)
+    assert not host.status(None)["stdout"]["crowded"]
+    os.close(mine)
+
+
+def test_standard_output_after_a_kill(piped):
+    """Nothing is missing, and what comes twice has the same key."""
+    guest = piped.guest()
+    guest.boot()
+    guest.connect_log()
+    made = [record(sim.STDOUT, b"%06d" % i + b"k" * 9993 + b"\n") for i in range(50)]
+    for i, one in enumerate(made):
+        guest.send_records([one])
+    wait_for(lambda: piped.status()["epoch"]["next"] == 50)
+    piped.kill()
+    with open(piped.pipe, "rb") as pipe:
+        first = pipe.read()
+    piped.pipe, theirs = os.pipe()
+    piped.start(stdout=theirs)
+    os.close(theirs)
+    assert guest.connect_log() < 50
+    for i in range(guest.acked, 50):
+        guest.send_records([made[i]], first=i)
+    second = read_some(piped.pipe, lambda b: b"000049" in b and b.endswith(b"\n"))
+    lines = {}
+    for line in first.split(b"\n")[:-1] + second.split(b"\n")[:-1]:
+        r = json.loads(line)
+        if "line" in r:
+            assert lines.setdefault((r["boot"], r["seq"], r["line"]), r) == r
+    assert [int(r["message"][:6]) for r in lines.values()] == list(range(50))
+    wait_for(lambda: [len(x) for x in piped.stream("stdout")] == [9999] * 50)
+
+
+def test_standard_output_without_a_reader(piped):
+    os.close(piped.pipe)
+    piped.pipe = None
+    guest = piped.guest()
+    guest.boot()
+    guest.connect_log()
+    guest.send_records([record(sim.STDOUT, b"unread\n")])
+    wait_for(lambda: piped.status()["epoch"]["next"] == 1)
+    time.sleep(1)
+    assert piped.status()["epoch"]["acknowledged"] == 0
+    assert piped.status(None)["stdout"]["error"] == errno.EPIPE
+    assert len(re.findall("standard output: ", piped.output.read_text())) == 1
+    assert cpu_seconds(piped.process.pid) < 0.5
+
+
+def test_standard_output_is_a_file(host):
+    host.config["log"] = {"stdout": True, "text": False}
+    host.vm("vm")
+    (host.top / "out").write_text("before\n")
+    with open(host.top / "out", "ab") as out:
+        host.start(stdout=out)
+    guest = host.guest()
+    guest.boot()
+    guest.connect_log()
+    guest.send_records([record(sim.STDOUT, b"kept\n")])
+    guest.wait_ack()
+    lines = (host.top / "out").read_text().splitlines()
+    assert lines[0] == "before" and json.loads(lines[-1])["message"] == "kept"
 
 
 def test_a_line_without_an_end_is_shown_when_it_rests(up):
