@@ -36,6 +36,12 @@ static void flush_text(struct store *store)
 	text_len = 0;
 }
 
+/* After an error, nothing more is sent: all of it comes again. */
+static bool journald_wanted(const struct store *store)
+{
+	return store->home->journald && !store->ephemeral && !store->error;
+}
+
 static bool outlet_wanted(const struct store *store)
 {
 	return store->home->outlet && !store->ephemeral;
@@ -103,6 +109,8 @@ void batch_piece(void *context, const struct line_piece *piece)
 {
 	struct store *store = context;
 
+	if (journald_wanted(store))
+		store_failed(store, journald_piece(store->home->journald, &store->who, piece));
 	if (store->text.name) {
 		if (sizeof text_buf - text_len < LOGLINE_TEXT_MAX)
 			flush_text(store);
@@ -121,6 +129,8 @@ void batch_piece(void *context, const struct line_piece *piece)
 
 void batch_note(struct store *store, const struct logline_note *note)
 {
+	if (journald_wanted(store))
+		store_failed(store, journald_note(store->home->journald, &store->who, note));
 	if (store->text.name) {
 		if (sizeof text_buf - text_len < LOGLINE_TEXT_MAX)
 			flush_text(store);
@@ -137,6 +147,8 @@ bool batch_end(struct store *store)
 {
 	if (owner != store)
 		return false;
+	if (store->home->journald)
+		store_failed(store, journald_end(store->home->journald));
 	flush(store);
 	owner = NULL;
 	return true;
@@ -148,6 +160,8 @@ void batch_drop(const struct store *store)
 		return;
 	text_len = json.len = 0;
 	json_guest = false;
+	if (store->home->journald)
+		journald_end(store->home->journald);
 	owner = NULL;
 }
 

@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "daemonconfig.h"
+#include "journald.h"
 #include "listen.h"
 #include "loop.h"
 #include "secret.h"
@@ -30,6 +31,7 @@ struct daemon {
 	struct loop loop;
 	struct secret_arena arena;
 	struct store_home home;
+	struct journald journald;                /* used when home.journald is set */
 	struct outlet outlet;                    /* fd -1: there is none */
 	struct vms vms;
 	struct listener vsock[LISTEN_SERVICES];  /* AF_VSOCK: for all machines */

@@ -51,6 +51,7 @@ static const struct json_field log_fields[] = {
 	{ "text", JSON_KIND_BOOL, AT(log_text) },
 	{ "json", JSON_KIND_BOOL, AT(log_json) },
 	{ "stdout", JSON_KIND_BOOL, AT(log_stdout) },
+	{ "journal", JSON_KIND_BOOL, AT(log_journal) },
 	{ "maxBytes", JSON_KIND_U64, AT(log_max_bytes), .max = 1ull << 50 },
 	{ "maxFiles", JSON_KIND_U32, AT(log_max_files), .min = 1, .max = 1000 },
 	{ "sync", JSON_KIND_CHOICE, AT(log_sync), .names = sync_names },

@@ -197,6 +197,8 @@ int store_probe(struct store *store)
 {
 	store_failed(store, probe(&store->text));
 	store_failed(store, probe(&store->json));
+	if (store->home->journald && !store->ephemeral)
+		store_failed(store, journald_probe(store->home->journald));
 	return store->error;
 }
 

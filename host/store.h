@@ -20,7 +20,8 @@
  *     forgotten, the guest's connection is cut, and when the files can be written again, start is done again (4).
  *
  * The outlet (JSON lines on standard output) cannot be cut back. It is waited for before the journal is (3), so nothing
- * is missing there; what it wrote after the last transaction comes again after a death, with the same numbers.
+ * is missing there; what it wrote after the last transaction comes again after a death, with the same numbers. The same
+ * holds for entries of the system's journal, which are sent while the batch is made.
  *
  * Machines that were attached as ephemeral have neither journal nor files; their followers are all there is.
  */
@@ -32,6 +33,7 @@
 
 #include "epoch.h"
 #include "journal.h"
+#include "journald.h"
 #include "line.h"
 #include "logline.h"
 #include "outlet.h"
@@ -46,6 +48,7 @@ struct store_home {
 	uint64_t max_bytes;              /* of a file, before it rotates; 0: never */
 	unsigned max_files;              /* rotated ones that are kept */
 	struct outlet *outlet;           /* all machines' lines as JSON, or NULL */
+	struct journald *journald;       /* the system's journal, or NULL */
 	/* Lines of JSON for the followers of a watched store, after the files have them. */
 	void (*show)(struct store *store, const char *lines, size_t len);
 };

@@ -85,11 +85,11 @@ class Host:
         spare.rename(directory / "vm.json")
         return directory
 
-    def start(self, *options, wait=True, **popen):
+    def start(self, *options, wait=True, before=(), **popen):
         (self.top / "hawserd.json").write_text(json.dumps(self.config))
         ready, theirs = os.pipe()
         self.process = subprocess.Popen(
-            [HAWSERD, "--config", self.top / "hawserd.json", "--vms", self.vms, "--state", self.state, "--runtime",
+            [*before, HAWSERD, "--config", self.top / "hawserd.json", "--vms", self.vms, "--state", self.state, "--runtime",
              self.run, "--log-level", "debug", "--ready-fd", str(theirs), *options],
             stdin=subprocess.DEVNULL, stderr=open(self.output, "ab"), pass_fds=[theirs], **popen)
         os.close(theirs)
@@ -1255,6 +1255,66 @@ def test_standard_output_is_a_file(host):
     guest.wait_ack()
     lines = (host.top / "out").read_text().splitlines()
     assert lines[0] == "before" and json.loads(lines[-1])["message"] == "kept"
+
+
+def journal_entry(data):
+    """The fields of an entry in the journal's native form."""
+    fields = {}
+    while data:
+        line, _, data = data.partition(b"\n")
+        key, equals, value = line.partition(b"=")
+        if not equals:
+            size = struct.unpack("<Q", data[:8])[0]
+            value, data = data[8:8 + size], data[9 + size:]
+        fields[key.decode()] = value
+    return fields
+
+
+def test_the_journal_of_systemd(host):
+    """A journal of our own in its place; without it nothing is acknowledged."""
+    place = host.top / "journal"
+    place.mkdir()
+    before = ["unshare", "-m", "sh", "-c", "mount -t tmpfs t /run && mkdir -p /run/systemd/journal && "
+              f"mount --bind {place} /run/systemd/journal || exit; exec \"$@\"", "sh"]
+    if subprocess.run([*before, "true"], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("needs the right to mount")
+
+    def listen():
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        sock.bind(str(place / "socket"))
+        sock.settimeout(PATIENCE)
+        return sock
+
+    journal = listen()
+    host.config["log"] = {"journal": True, "text": False}
+    host.vm("vm")
+    host.start(before=before)
+    guest = host.guest()
+    guest.boot()
+    guest.connect_log()
+    guest.send_records([record(sim.STDOUT, b"one\ntwo\n"), record(sim.SYSLOG, b"a\nb\xff", sim.MESSAGE, pri=4)])
+    guest.wait_ack()
+    entries = [journal_entry(journal.recv(1 << 20))]
+    while entries[-1]["HAWSER_STREAM"] != b"syslog":
+        entries.append(journal_entry(journal.recv(1 << 20)))
+    assert {e["HAWSER_EVENT"] for e in entries if "HAWSER_EVENT" in e} <= {b"boot", b"applied", b"log-connected"}
+    assert [e["MESSAGE"] for e in entries if "HAWSER_LINE" in e][:3] == [b"one", b"two", b"a\nb\xff"]
+    assert entries[-1]["PRIORITY"] == b"4" and entries[-1]["SYSLOG_IDENTIFIER"] == b"vm"
+    journal.close()
+    (place / "socket").unlink()
+    guest.send_records([record(sim.STDOUT, b"three\n")])
+    with pytest.raises(Cut):
+        guest.wait_ack()
+    assert host.said("its log cannot be written: No such file or directory")
+    refused(sim.BUSY, guest.connect_log)
+    journal = listen()
+    wait_for(lambda: "logError" not in host.status())
+    assert guest.connect_log() == 2
+    guest.send_records([record(sim.STDOUT, b"three\n")], first=2)
+    guest.wait_ack()
+    while journal_entry(journal.recv(1 << 20))["MESSAGE"] != b"three":
+        pass
+    journal.close()
 
 
 def test_a_line_without_an_end_is_shown_when_it_rests(up):

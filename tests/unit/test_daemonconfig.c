@@ -27,7 +27,8 @@ static void everything(void **state)
 	daemonconfig_defaults(&config);
 	assert_int_equal(parse(&config, "{\"vms\":\"/v\",\"state\":\"/s\",\"runtime\":\"/r\",\"port\":700,\"vsock\":true,"
 		"\"graceMs\":500,\"helloTimeoutMs\":200,\"limits\":{\"connections\":10,\"connectionsPerVm\":4,"
-		"\"followers\":2},\"log\":{\"text\":false,\"json\":true,\"stdout\":true,\"maxBytes\":1000,\"maxFiles\":3,"
+		"\"followers\":2},\"log\":{\"text\":false,\"json\":true,\"stdout\":true,"
+		"\"journal\":true,\"maxBytes\":1000,\"maxFiles\":3,"
 		"\"sync\":\"fdatasync\"}}", &problem), 0);
 	assert_string_equal(config.vms, "/v");
 	assert_string_equal(config.state, "/s");
@@ -42,6 +43,7 @@ static void everything(void **state)
 	assert_false(config.log_text);
 	assert_true(config.log_json);
 	assert_true(config.log_stdout);
+	assert_true(config.log_journal);
 	assert_int_equal(config.log_max_bytes, 1000);
 	assert_int_equal(config.log_max_files, 3);
 	assert_int_equal(config.log_sync, DAEMONCONFIG_SYNC_FDATASYNC);
