@@ -22,10 +22,12 @@ int problem_set(struct problem *problem, const char *file, unsigned line, unsign
 	if (more < 0)
 		text[n] = '\0';
 
-	/* File names and keys are quoted in here: they must not break the line, or steer a terminal. */
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
+	/* File names and keys are quoted in here: they must not break the line, or steer a terminal. U+0080 to U+009F can. */
+	for (unsigned char *p = (unsigned char *)text; *p; p++)
+		if (*p < ' ' || *p == 0x7f)
 			*p = '?';
+		else if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+			p[0] = p[1] = '?';
 	/* A cut must not leave half a character. */
 	if (more >= 0 && (size_t)(n + more) >= sizeof text)
 		for (n = sizeof text - 1; n > 0 && (text[n - 1] & 0x80); n--)
