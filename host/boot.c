@@ -172,20 +172,32 @@ static bool epoch_take(struct boot *boot, const struct wire_hello *hello)
 	return true;
 }
 
+/*
+ * vm.json was read before the trees are looked at. Unless it is the same file after that, what was seen of the trees may
+ * belong to a later one; and a directory that is not in its place any more may be about to be removed, and half empty.
+ * False: the session is gone.
+ */
 static bool source_open(struct boot *boot)
 {
 	struct vm *vm = boot->vm;
 	struct problem problem;
 	int dirfd = vm_dir_open(vm);
+	bool current = false;
 
 	if (dirfd < 0) {
 		problem_set(&problem, vm->dir, 0, 0, "%s", strerror(-dirfd));
 	} else {
 		boot->source = source_create(vm->config, dirfd, vm->dir, !vm_secrets_spent(vm), &problem);
+		current = vm_dir_current(vm, dirfd);
 		close(dirfd);
 	}
-	if (boot->source)
+	if (boot->source && current)
 		return true;
+	if (boot->source) {
+		vm_audit(vm, "boot-cut", "its directory or vm.json was replaced while it was looked at");
+		boot_cut(boot);
+		return false;
+	}
 	log_error("%s: %s", vm->name, problem.text);
 	boot_refuse(boot, WIRE_REFUSE_CONFIG, "its directory cannot be served; the host's log says why");
 	return false;

@@ -44,6 +44,22 @@ static bool stamp_same(const struct vm_stamp *a, const struct vm_stamp *b)
 		a->ctime.tv_nsec == b->ctime.tv_nsec;
 }
 
+bool vm_dir_current(const struct vm *vm, int dirfd)
+{
+	struct stat named, json, opened;
+	struct vm_stamp stamp;
+	int fd = vm_dir_open(vm);
+	bool known = fd >= 0 && !fstat(fd, &named) && !fstat(dirfd, &opened) &&
+		!fstatat(dirfd, "vm.json", &json, AT_SYMLINK_NOFOLLOW);
+
+	if (fd >= 0)
+		close(fd);
+	if (!known)
+		return false;
+	stamp = stamp_of(&json);
+	return named.st_dev == opened.st_dev && named.st_ino == opened.st_ino && stamp_same(&stamp, &vm->stamp);
+}
+
 /* Where its Unix sockets are, or NULL; allocated. */
 static char *base_path(const struct vm *vm)
 {

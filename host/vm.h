@@ -86,6 +86,8 @@ void vm_destroy(struct vm *vm, bool forget);
 /* Reads vm.json again if it is another one now. */
 void vm_refresh(struct vm *vm);
 int vm_dir_open(const struct vm *vm);    /* a descriptor, or a negative errno */
+/* Whether dirfd is still the machine's directory, and the vm.json in it the one that was last read. */
+bool vm_dir_current(const struct vm *vm, int dirfd);
 bool vm_secrets_spent(const struct vm *vm);      /* delivered once, and that was all */
 
 /* --- the epoch -------------------------------------------------------------------------------------------------- */
