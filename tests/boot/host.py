@@ -37,14 +37,16 @@ class Epoch:
         self.committed = self.delivered = False
         self.records, self.losses, self.next = [], [], 0
         self.end = self.totals = None    # what the last END said
-        self.duplicates, self.frame_sizes = 0, []
+        self.history = []                # records and losses, as they came
+        self.frames = []                 # of each RECORDS its first number and its size
+        self.duplicates = 0
         self.hellos = []                 # the first number of each LOG_HELLO
 
     # --- what came --------------------------------------------------------------------------------------------------
 
     def take_records(self, payload):
         records = list(wire.records_parse(payload))
-        self.frame_sizes.append(8 + len(payload))
+        self.frames.append((records[0].number, 8 + len(payload)))
         if records[0].number > self.next:
             raise wire.Malformed("RECORDS from %d on, where %d comes next" % (records[0].number, self.next))
         for record in records:
@@ -52,6 +54,7 @@ class Epoch:
                 self.duplicates += 1
             else:
                 self.records.append(record)
+                self.history.append(record)
                 self.next += 1
 
     def take_lost(self, payload):
@@ -64,6 +67,7 @@ class Epoch:
         if sum(entry.records for entry in entries) != end - self.next:
             raise wire.Malformed("LOST %d to %d, where %d comes next, of %r" % (start, end, self.next, entries))
         self.losses += entries
+        self.history += entries
         self.next = end
 
     def take_end(self, payload):
@@ -91,6 +95,18 @@ class Epoch:
 
     def bytes(self, stream):
         return b"".join(record.data for record in self.of(stream, wire.BYTES))
+
+    def assert_bytes(self, stream, content):
+        """The stream is this, byte for byte, but for what was said to be lost, which is missing just there."""
+        at = 0
+        for item in self.history:
+            if item.stream != stream:
+                continue
+            size = item.bytes if isinstance(item, wire.Loss) else len(item.data)
+            if not isinstance(item, wire.Loss):
+                assert item.data == content[at:at + size], "record %d differs, at %d" % (item.number, at)
+            at += size
+        assert at == len(content)
 
     def messages(self, stream):
         """Whole messages; the kernel's without number and dictionary."""
@@ -156,9 +172,8 @@ class Session:
     def send(self, content):
         try:
             self.sock.sendall(content)
-        except OSError:
-            self.read_frame()    # what the guest said before it closed
-            raise Cut("while sending") from None
+        except OSError as error:
+            raise Cut(str(error)) from None
 
     def wait_cut(self):
         """Until the guest has closed."""
@@ -178,6 +193,13 @@ class Session:
 
 class BootSession(Session):
     applied = None           # APPLIED's time
+
+    def send(self, content):
+        try:
+            super().send(content)
+        except Cut:
+            self.read_frame()    # why the guest has closed
+            raise
 
     def hello(self):
         boot_id, _ = wire.hello_parse(self.read_frame(wire.HELLO)[1])
@@ -231,7 +253,10 @@ class LogSession(Session):
             self.host.changed.notify_all()
         if self.host.acks:
             answer = wire.END_ACK if kind == wire.END else wire.ACK
-            self.send(wire.frame(answer, wire.struct.pack("<Q", self.epoch.next)))
+            try:
+                self.send(wire.frame(answer, wire.struct.pack("<Q", self.epoch.next)))
+            except Cut:
+                pass             # what the guest sent before is still to be read
         return kind
 
 
@@ -285,6 +310,16 @@ def collect(session):
         session.take()
 
 
+def collect_some(frames):
+    """Cuts after so many."""
+    def lead(session):
+        session.hello()
+        session.welcome()
+        for _ in range(frames):
+            session.take()
+    return lead
+
+
 class Host:
     def __init__(self, base, *records, port=610):
         self.base, self.port, self.records = base, port, b"".join(records)
@@ -316,6 +351,7 @@ class Host:
         for listener in self.listeners:
             listener.shutdown(socket.SHUT_RDWR)
             listener.close()
+        self.listeners.clear()
         self._join(self.accepting)
         self.flowing.set()
         for session in self.boots + self.logs:
