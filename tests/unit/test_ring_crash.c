@@ -684,17 +684,21 @@ static void one_death(struct life *l, unsigned host)
 	l->kills++;
 }
 
-static void open_all(struct life *l)
+static int open_all(void **state)
 {
+	static struct life storage;
+	struct life *l = &storage;
 	const char *given = getenv("SEED");
 	char path[64];
 
+	*state = l;
+	model_create(&model, 1);         /* for its noise */
 	*l = (struct life){ .seed = given && *given ? (uint32_t)strtoul(given, NULL, 0) : 0xdead, .conn = -1 };
 	print_message("SEED=%#x\n", l->seed);
 	assert_true(l->seed > 0);
 	strcpy(l->dir, "/tmp/hawser-crash-XXXXXX");
 	assert_non_null(mkdtemp(l->dir));
-	snprintf(path, sizeof path, "%s/host", l->dir);
+	strcat(strcpy(path, l->dir), "/host");
 	assert_true(address_unix(&l->address, path));
 	l->listener = address_listen(&l->address);
 	assert_true(l->listener >= 0);
@@ -705,10 +709,13 @@ static void open_all(struct life *l)
 	l->sources.fd[SOURCE_SYSLOG] = l->pair[0];
 	assert_int_equal(ring_create(&l->ring, WIRE_RING_MIN), 0);
 	memset(l->ring.shared->orders.token, 0x7a, WIRE_TOKEN);
+	return 0;
 }
 
-static void close_all(struct life *l)
+static int close_all(void **state)
 {
+	struct life *l = *state;
+
 	host_hang_up(l);
 	close(l->listener);
 	unlink(l->address.path);
@@ -719,6 +726,8 @@ static void close_all(struct life *l)
 	}
 	munmap(l->ring.object, 2 * (size_t)WIRE_RING_MAX);
 	munmap(l->ring.shared, sizeof *l->ring.shared);
+	model_destroy(&model);
+	return 0;
 }
 
 /* The last relay lives until it has said END and the host has understood it. */
@@ -741,39 +750,34 @@ static void the_last_one(struct life *l)
 
 static void killed_at_any_time(void **state)
 {
-	static struct life l;
+	struct life *l = *state;
 	uint64_t until = now_us() + SECONDS * 1000000;
 
-	(void)state;
-	model_create(&model, 1);         /* its noise */
-	open_all(&l);
-	while (l.kills < KILLS && now_us() < until) {
-		unsigned host = 1 + draw(&l, 15);        /* for some lives it is so quick */
+	while (l->kills < KILLS && now_us() < until) {
+		unsigned host = 1 + draw(l, 15);        /* for some lives it is so quick */
 
-		if (draw(&l, 4) == 0)
+		if (draw(l, 4) == 0)
 			host = 0;
-		l.ring.shared->orders.full = draw(&l, 2) ? WIRE_FULL_DROP : WIRE_FULL_BLOCK;
-		for (unsigned lives = draw(&l, 30); lives > 0 && l.kills < KILLS; lives--)
-			one_death(&l, host);
+		l->ring.shared->orders.full = draw(l, 2) ? WIRE_FULL_DROP : WIRE_FULL_BLOCK;
+		for (unsigned lives = draw(l, 30); lives > 0 && l->kills < KILLS; lives--)
+			one_death(l, host);
 	}
-	the_last_one(&l);
-	print_message("%u kills, %u connections, %u LOST; %llu bytes and %llu datagrams written, %llu and %llu lost\n",
-		l.kills, l.connections, l.losts, (unsigned long long)l.written, (unsigned long long)l.datagrams,
-		(unsigned long long)l.lost[WIRE_STREAM_STDOUT].bytes,
-		(unsigned long long)l.lost[WIRE_STREAM_SYSLOG].records);
-	assert_int_equal(l.stored[WIRE_STREAM_STDOUT].bytes + l.lost[WIRE_STREAM_STDOUT].bytes, l.written);
-	assert_int_equal(l.stored[WIRE_STREAM_SYSLOG].records + l.lost[WIRE_STREAM_SYSLOG].records, l.datagrams);
-	assert_int_equal(l.stored[WIRE_STREAM_SYSLOG].bytes + l.lost[WIRE_STREAM_SYSLOG].bytes, l.datagram_bytes);
-	assert_true(l.connections > 10 && l.losts > 0 && l.written > 100000);
-	close_all(&l);
-	model_destroy(&model);
+	the_last_one(l);
+	print_message("%u kills, %u connections, %u LOST; %llu bytes, %llu datagrams written; %llu, %llu lost\n",
+		l->kills, l->connections, l->losts, (unsigned long long)l->written, (unsigned long long)l->datagrams,
+		(unsigned long long)l->lost[WIRE_STREAM_STDOUT].bytes,
+		(unsigned long long)l->lost[WIRE_STREAM_SYSLOG].records);
+	assert_int_equal(l->stored[WIRE_STREAM_STDOUT].bytes + l->lost[WIRE_STREAM_STDOUT].bytes, l->written);
+	assert_int_equal(l->stored[WIRE_STREAM_SYSLOG].records + l->lost[WIRE_STREAM_SYSLOG].records, l->datagrams);
+	assert_int_equal(l->stored[WIRE_STREAM_SYSLOG].bytes + l->lost[WIRE_STREAM_SYSLOG].bytes, l->datagram_bytes);
+	assert_true(l->connections > 10 && l->losts > 0 && l->written > 100000);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_instruction),
-		cmocka_unit_test(killed_at_any_time),
+		cmocka_unit_test_setup_teardown(killed_at_any_time, open_all, close_all),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
