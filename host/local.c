@@ -37,6 +37,7 @@ struct local {
 	size_t in_len, in_size;
 	char *out;                       /* out[out_start, out_end) waits */
 	size_t out_start, out_end, out_size;
+	size_t backlog;                  /* of stored lines he asked for: he may take his time with those */
 };
 
 static struct {
@@ -141,7 +142,7 @@ static bool flush(struct local *local)
 			return false;
 		local->out_start += (size_t)n;
 	}
-	local->out_start = local->out_end = 0;
+	local->out_start = local->out_end = local->backlog = 0;
 	/* A burst's memory is given back. */
 	if (local->out_size > FOLLOWER_MAX) {
 		free(local->out);
@@ -191,15 +192,20 @@ static bool say(struct local *local, const char *bytes, size_t len)
 	return !len || queue(local, bytes, len);
 }
 
+static bool too_far_behind(const struct local *local, size_t more)
+{
+	return local->out_end - local->out_start + more > FOLLOWER_MAX + local->backlog;
+}
+
 static void show(struct local *local, const char *lines, size_t len)
 {
 	bool owner = local->owns && local->owns == local->follows;
 
-	if (!owner && local->out_end - local->out_start + len > FOLLOWER_MAX && !flush(local)) {
+	if (!owner && too_far_behind(local, len) && !flush(local)) {
 		end_soon(local);
 		return;
 	}
-	if (!owner && local->out_end - local->out_start + len > FOLLOWER_MAX) {
+	if (!owner && too_far_behind(local, len)) {
 		local->daemon->counters.followers_dropped++;
 		log_warn("%s: a follower does not keep up and is cut off", local->follows->name);
 		end_soon(local);
@@ -350,6 +356,7 @@ static bool op_follow(struct local *local, struct request *request)
 		return answer(local, "error", "too many followers");
 	if (request->tail)
 		lines = tail_read(&vm->store, request->tail, &len);
+	local->backlog = len;
 	ok = answer(local, "vm", "%s", vm->name) && (!len || say(local, lines, len));
 	free(lines);
 	return ok;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,39 +13,50 @@
 #include "store.h"
 #include "tail.h"
 
-#define READ_MAX (4 << 20)       /* no more of a file is looked at */
+#define READ_MAX (4 << 20)       /* no more of the files is looked at */
 
 struct block {
 	char *bytes;
 	size_t len;
 };
 
-/* The end of the file, from the start of a line on. */
-static struct block read_end(int dirfd, const char *name)
+/* The end of the file, from the start of a line on, before what is there. False: older files are of no use. */
+static bool read_end(int dirfd, const char *name, struct block *block)
 {
-	struct block block = { 0 };
 	int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	off_t most = (off_t)(READ_MAX - block->len), from;
+	size_t got, skip = 0;
 	struct stat st;
-	off_t from;
+	char *bytes = NULL;
 	ssize_t n;
 
-	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || !st.st_size)
-		goto out;
-	from = st.st_size > READ_MAX ? st.st_size - READ_MAX : 0;
-	block.bytes = malloc((size_t)(st.st_size - from));
-	n = block.bytes ? pread(fd, block.bytes, (size_t)(st.st_size - from), from) : 0;
-	block.len = n > 0 ? (size_t)n : 0;
-	if (from) {
-		const char *newline = memchr(block.bytes, '\n', block.len);
-		size_t skip = newline ? (size_t)(newline + 1 - block.bytes) : block.len;
-
-		memmove(block.bytes, block.bytes + skip, block.len - skip);
-		block.len -= skip;
-	}
-out:
-	if (fd >= 0)
+	if (fd < 0)
+		return errno == ENOENT;  /* a crash in the middle of a rotation leaves a gap */
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !st.st_size) {
 		close(fd);
-	return block;
+		return true;
+	}
+	from = st.st_size > most ? st.st_size - most : 0;
+	bytes = malloc((size_t)(st.st_size - from) + block->len);
+	n = bytes ? pread(fd, bytes, (size_t)(st.st_size - from), from) : -1;
+	close(fd);
+	got = n > 0 ? (size_t)n : 0;
+	if (from && got) {
+		const char *newline = memchr(bytes, '\n', got);
+
+		skip = newline ? (size_t)(newline + 1 - bytes) : got;
+	}
+	if (got > skip) {
+		memmove(bytes, bytes + skip, got - skip);
+		if (block->len)
+			memcpy(bytes + got - skip, block->bytes, block->len);
+		free(block->bytes);
+		block->bytes = bytes;
+		block->len += got - skip;
+	} else {
+		free(bytes);
+	}
+	return !from && n >= 0;
 }
 
 /* Where the last n entries begin. In the text form, a line that begins with a tab belongs to the one before. */
@@ -123,7 +136,16 @@ char *tail_read(const struct store *store, unsigned n, size_t *len)
 	dir = openat(store->home->logs_fd, store->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return NULL;
-	block = read_end(dir, name);
+	/* The current file, then the rotated ones, until there are enough lines or too many bytes. */
+	for (unsigned file = 0; file <= store->home->max_files; file++) {
+		char place[64];
+
+		snprintf(place, sizeof place, file ? "%s.%u" : "%s", name, file);
+		if (!read_end(dir, place, &block))
+			break;
+		if (last_entries(&block, n, text) > 0)
+			break;
+	}
 	close(dir);
 	from = last_entries(&block, n, text);
 	if (text) {
@@ -132,6 +154,10 @@ char *tail_read(const struct store *store, unsigned n, size_t *len)
 		return json;
 	}
 	*len = block.len - from;
+	if (!*len) {
+		free(block.bytes);
+		return NULL;
+	}
 	memmove(block.bytes, block.bytes + from, *len);
 	return block.bytes;
 }

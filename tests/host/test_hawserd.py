@@ -89,8 +89,8 @@ class Host:
         (self.top / "hawserd.json").write_text(json.dumps(self.config))
         ready, theirs = os.pipe()
         self.process = subprocess.Popen(
-            [*before, HAWSERD, "--config", self.top / "hawserd.json", "--vms", self.vms, "--state", self.state, "--runtime",
-             self.run, "--log-level", "debug", "--ready-fd", str(theirs), *options],
+            [*before, HAWSERD, "--config", self.top / "hawserd.json", "--vms", self.vms, "--state", self.state,
+             "--runtime", self.run, "--log-level", "debug", "--ready-fd", str(theirs), *options],
             stdin=subprocess.DEVNULL, stderr=open(self.output, "ab"), pass_fds=[theirs], **popen)
         os.close(theirs)
         said = os.read(ready, 1) if wait else b"\n"
@@ -1109,6 +1109,53 @@ def test_tail(up):
     assert [control.line()["message"] for _ in range(3)] == ["line 47", "line 48", "line 49"]
     guest.send_records([record(sim.STDOUT, b"more\n")])
     assert control.line()["message"] == "more"
+
+
+def hawser_logs(host, *options):
+    done = subprocess.run([HAWSERD.parent / "hawser", "logs", "--runtime", host.run, *options, "vm"],
+                          capture_output=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("form", [{"json": True}, {"json": False}])
+def test_the_tail_goes_on_in_rotated_files(host, form):
+    host.config["log"] = dict(form, maxBytes=2000, maxFiles=5)
+    host.vm("vm")
+    host.start()
+    guest = host.guest()
+    guest.boot()
+    guest.connect_log()
+    for i in range(100):
+        guest.send_records([record(sim.STDOUT, b"line %d\n" % i + b"second %d\n" % i)])
+        guest.wait_ack()
+    files = len(list((host.state / "logs/vm").iterdir()))
+    assert files > 2
+    for count in 1, 7, 40:
+        lines = hawser_logs(host, "-n", str(count)).splitlines()
+        assert [line.split(b"| ")[1] for line in lines] == (
+            [b"%s %d" % (word, i) for i in range(100) for word in (b"line", b"second")][-count:])
+    since = hawser_logs(host, "--since", "1 min ago", "--stream", "stdout").splitlines()
+    assert 40 < len(since) and since[-1].endswith(b"second 99")
+    assert not hawser_logs(host, "--since", "2100-01-01")
+
+
+def test_what_is_missing_is_in_every_view(up):
+    guest = up.guest()
+    guest.boot()
+    guest.connect_log()
+    guest.send_records([record(sim.KERNEL, bytes(8) + b"bad", sim.MESSAGE, pri=2),
+                        record(sim.KERNEL, bytes(8) + b"fine", sim.MESSAGE, pri=6),
+                        sim.gap(sim.KERNEL, 1, 5), record(sim.STDOUT, b"out\n")])
+    guest.wait_ack()
+    guest.log.close()
+    wait_for(lambda: b"unclean" in up.text())
+    shown = hawser_logs(up, "--priority", "err").splitlines()
+    assert [line.split(b"| ")[1].split(b":")[0] for line in shown] == [b"bad", b"lost", b"unclean"]
+    shown = hawser_logs(up, "--stream", "stdout", "--json").splitlines()
+    assert [json.loads(line).get("event") for line in shown] == [None, "unclean"]
+    wrong = subprocess.run([HAWSERD.parent / "hawser", "logs", "--stream", "stdput", "vm"], capture_output=True)
+    assert wrong.returncode == 2 and b"--stream stdput: must be init" in wrong.stderr
 
 
 def test_tail_of_the_text_file(host):

@@ -89,6 +89,11 @@ static void test_since(void **state)
 		{ "2026-11-22", "2026-11-22T00:00:00.000000Z" },
 		{ "2026-11-22 08:15", "2026-11-22T08:15:00.000000Z" },
 		{ "2026-11-22T08:15:30.5", "2026-11-22T08:15:30.500000Z" },
+		{ "2026-11-22T09:15:30.5+01:00", "2026-11-22T08:15:30.000000Z" },
+		{ "2026-11-22 23:15:30-05:30", "2026-11-23T04:45:30.000000Z" },
+		{ "90 seconds ago", "2001-09-09T01:45:10.000000Z" },
+		{ "2 hours", "2001-09-08T23:46:40.000000Z" },
+		{ "1 min ago", "2001-09-09T01:45:40.000000Z" },
 		{ "90s", "2001-09-09T01:45:10.000000Z" },
 		{ "2h", "2001-09-08T23:46:40.000000Z" },
 		{ "1d", "2001-09-08T01:46:40.000000Z" },
@@ -99,6 +104,10 @@ static void test_since(void **state)
 		assert_string_equal(point, points[i].point);
 	}
 	assert_non_null(logs_cmd_since(point, "yesterday", 0));
+	assert_non_null(logs_cmd_since(point, "5 min hence", 0));
+	assert_non_null(logs_cmd_since(point, "5", 0));
+	assert_non_null(logs_cmd_since(point, "2026-11-22T08:00:30+0100", 0));
+	assert_non_null(logs_cmd_since(point, "2026-11-22T08:00:30+-1:00", 0));
 	assert_non_null(logs_cmd_since(point, "2026/11/22", 0));
 	assert_non_null(logs_cmd_since(point, "5y", 0));
 	assert_non_null(logs_cmd_since(point, "", 0));
