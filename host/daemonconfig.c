@@ -44,6 +44,7 @@ static const struct json_field limit_fields[] = {
 	{ "connections", JSON_KIND_U32, AT(connections_max), .max = 1000000 },
 	{ "connectionsPerVm", JSON_KIND_U32, AT(connections_vm_max), .min = 2, .max = 10000 },
 	{ "followers", JSON_KIND_U32, AT(followers_max), .min = 1, .max = 10000 },
+	{ "logBytesVm", JSON_KIND_U64, AT(log_bytes_vm), .min = 4 << 20, .max = 1ull << 50 },
 	{ NULL },
 };
 

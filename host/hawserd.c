@@ -175,6 +175,7 @@ static int daemon_init(struct daemon *daemon, struct problem *problem)
 	daemon->home.sync = config->log_sync == DAEMONCONFIG_SYNC_FDATASYNC;
 	daemon->home.max_bytes = config->log_max_bytes;
 	daemon->home.max_files = config->log_max_files;
+	daemon->home.quota = config->log_bytes_vm;
 	if (config->log_journal) {
 		journald_init(&daemon->journald);
 		daemon->home.journald = &daemon->journald;

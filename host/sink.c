@@ -164,3 +164,35 @@ int sink_rotate(struct sink *sink, int dirfd, unsigned files)
 	sink_close(sink);
 	return sink_open(sink, dirfd);
 }
+
+static uint64_t rotated_bytes(const struct sink *sink, int dirfd, unsigned n)
+{
+	char name[NAME_MAX_BYTES];
+	struct stat st;
+
+	snprintf(name, sizeof name, "%s.%u", sink->name, n);
+	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) ? 0 : (uint64_t)st.st_size;
+}
+
+uint64_t sink_rotated_bytes(const struct sink *sink, int dirfd, unsigned files)
+{
+	uint64_t sum = 0;
+
+	for (unsigned n = 1; sink->name && n <= files; n++)
+		sum += rotated_bytes(sink, dirfd, n);
+	return sum;
+}
+
+uint64_t sink_drop_oldest(struct sink *sink, int dirfd, unsigned files)
+{
+	char name[NAME_MAX_BYTES];
+
+	for (unsigned n = files; sink->name && n > 0; n--) {
+		uint64_t bytes = rotated_bytes(sink, dirfd, n);
+
+		snprintf(name, sizeof name, "%s.%u", sink->name, n);
+		if (bytes && !unlinkat(dirfd, name, 0))
+			return bytes;
+	}
+	return 0;
+}

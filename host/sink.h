@@ -42,4 +42,9 @@ int sink_sync(struct sink *sink);
 /* Moves the files up by one, keeping at most files old ones, and starts a new one. 0, or a negative errno. */
 int sink_rotate(struct sink *sink, int dirfd, unsigned files);
 
+/* Bytes of all rotated files. */
+uint64_t sink_rotated_bytes(const struct sink *sink, int dirfd, unsigned files);
+/* Removes the oldest rotated file. Its bytes, or 0: there is none, or it cannot be removed. */
+uint64_t sink_drop_oldest(struct sink *sink, int dirfd, unsigned files);
+
 #endif

@@ -89,6 +89,10 @@ static void put_vm(struct json_out *out, const struct vm *vm)
 	json_put_u64(out, "auditsDropped", vm->audits_dropped);
 	json_put_u64(out, "accountingErrors", vm->store.accounting_errors);
 	json_put_u64(out, "ownLinesDropped", vm->store.own_dropped);
+	json_put_open(out, "quotaRemoved", '{');
+	json_put_u64(out, "files", vm->store.quota_files);
+	json_put_u64(out, "bytes", vm->store.quota_bytes);
+	json_put_close(out, '}');
 	put_count(out, "replayed", &vm->store.replayed);
 	put_streams(out, &vm->store);
 	json_put_close(out, '}');

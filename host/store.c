@@ -262,18 +262,53 @@ static int note_in_journal(struct store *store)
 	return !r && store->home->sync ? journal_sync(&store->journal) : r;
 }
 
+/* A quarter of the quota is for the current files: they rotate early enough that removing rotated ones is enough. */
+static uint64_t rotate_at(const struct store_home *home)
+{
+	uint64_t share = home->quota / 4 / ((home->text && home->json) + 1);
+
+	return share && (!home->max_bytes || share < home->max_bytes) ? share : home->max_bytes;
+}
+
+/* The oldest of the form that has more. */
+static uint64_t drop_one(struct store *store, int dir, uint64_t text, uint64_t json)
+{
+	unsigned files = store->home->max_files;
+
+	return sink_drop_oldest(text > json ? &store->text : &store->json, dir, files);
+}
+
+static void keep_quota(struct store *store, int dir)
+{
+	uint64_t most = store->home->quota - store->home->quota / 4, text, json, bytes = 1;
+	unsigned files = store->home->max_files;
+
+	while (store->home->quota && bytes) {
+		text = sink_rotated_bytes(&store->text, dir, files);
+		json = sink_rotated_bytes(&store->json, dir, files);
+		if (text + json <= most)
+			break;
+		bytes = drop_one(store, dir, text, json);
+		store->quota_files += bytes > 0;
+		store->quota_bytes += bytes;
+	}
+}
+
 /* Only right after a transaction: see 5 in store.h. */
 static int rotate(struct store *store, struct sink *sink)
 {
+	uint64_t at = rotate_at(store->home);
 	int dir, r;
 
-	if (sink->fd < 0 || !store->home->max_bytes || sink->size < store->home->max_bytes)
+	if (sink->fd < 0 || !at || sink->size < at)
 		return 0;
 	dir = log_dir_open(store);
 	if (dir < 0)
 		return dir;
 	store->dir_unsynced = store->changed = true;
 	r = sink_rotate(sink, dir, store->home->max_files);
+	if (!r)
+		keep_quota(store, dir);
 	close(dir);
 	return r;
 }

@@ -47,6 +47,7 @@ struct store_home {
 	bool text, json, sync;
 	uint64_t max_bytes;              /* of a file, before it rotates; 0: never */
 	unsigned max_files;              /* rotated ones that are kept */
+	uint64_t quota;                  /* of all files of a machine, rotated ones included; 0: none */
 	struct outlet *outlet;           /* all machines' lines as JSON, or NULL */
 	struct journald *journald;       /* the system's journal, or NULL */
 	/* Lines of JSON for the followers of a watched store, after the files have them. */
@@ -85,6 +86,7 @@ struct store {
 	struct store_stream streams[WIRE_STREAMS];
 	uint64_t received;               /* the highest number that ever came in this epoch, plus 1 */
 	struct store_count replayed;     /* came again although they had come before */
+	uint64_t quota_files, quota_bytes;       /* what the quota has cost, since hawserd's start */
 	uint64_t accounting_errors, own_dropped, batches, bytes_written;
 };
 

@@ -1304,6 +1304,25 @@ def test_standard_output_is_a_file(host):
     assert lines[0] == "before" and json.loads(lines[-1])["message"] == "kept"
 
 
+def test_a_quota_for_all_files_of_a_machine(host):
+    host.config["limits"] = {"logBytesVm": 4 << 20}
+    host.vm("vm")
+    host.start()
+    guest = host.guest()
+    guest.boot()
+    guest.connect_log()
+    for i in range(600):
+        guest.send_records([record(sim.STDOUT, b"%06d" % i + b"u" * 14993 + b"\n")])
+        guest.wait_ack()
+    sizes = {path.name: path.stat().st_size for path in (host.state / "logs/vm").iterdir()}
+    assert 2 << 20 < sum(sizes.values()) <= 4 << 20, sizes
+    assert {name.split(".")[0] for name in sizes} == {"text", "json"}
+    removed = host.status()["quotaRemoved"]
+    assert removed["files"] > 3 and removed["bytes"] > 8 << 20
+    assert b"000599" in host.text() + host.text(name="text.log.1")
+    assert not guest.end()
+
+
 def journal_entry(data):
     """The fields of an entry in the journal's native form."""
     fields = {}

@@ -685,6 +685,46 @@ static void death_in_the_middle_of_a_rotation(void **state)
 	assert_memory_equal(all, expected_text, expected_text_len);
 }
 
+static uint64_t bytes_on_disk(const char *name)
+{
+	char path[128];
+	struct stat st;
+	uint64_t sum = 0;
+
+	for (unsigned n = 0; n < 200; n++) {
+		snprintf(path, sizeof path, n ? "%s/logs/vm/%s.%u" : "%s/logs/vm/%s", top, name, n);
+		sum += stat(path, &st) ? 0 : (uint64_t)st.st_size;
+	}
+	return sum;
+}
+
+/* The oldest files go, the newest lines are there, and what went is counted. */
+static void a_quota_is_kept(void **state)
+{
+	uint64_t text, json, written = 0;
+	char line[32];
+
+	(void)state;
+	home.quota = 8000;
+	home.max_files = 100;
+	begin_epoch();
+	for (uint64_t seq = 0; seq < 500; seq++) {
+		snprintf(line, sizeof line, "line %u\n", (unsigned)seq);
+		stdout_text(seq, line);
+		assert_int_equal(settle(), 0);
+		text = bytes_on_disk("text.log");
+		json = bytes_on_disk("json.log");
+		assert_true(text + json <= home.quota + 400);    /* and a batch */
+		written = store.bytes_written;
+	}
+	assert_true(text + json > home.quota / 2);
+	assert_true(text > 1000 && json > 1000);
+	assert_true(store.quota_files > 3);
+	assert_int_equal(store.quota_bytes + text + json, written);
+	home.quota = 0;
+	home.max_files = 3;
+}
+
 static void old_files_go(void **state)
 {
 	struct stat st;
@@ -736,7 +776,7 @@ int main(void)
 		CASE(death_after_the_files_before_the_journal), CASE(a_full_disk_at_every_byte), CASE(a_torn_journal),
 		CASE(garbage_in_place_of_the_journal), CASE(a_full_journal_is_written_anew),
 		CASE(epochs_are_known_again), CASE(rotation_loses_nothing), CASE(death_in_the_middle_of_a_rotation),
-		CASE(old_files_go), CASE(a_file_that_somebody_moved),
+		CASE(old_files_go), CASE(a_quota_is_kept), CASE(a_file_that_somebody_moved),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
