@@ -10,6 +10,8 @@
 #include "plan.h"
 #include "tree.h"
 
+#define HASHES_MAX 8192          /* of names that must not come twice: variables and sysctls */
+
 int plan_create(struct plan *plan)
 {
 	*plan = (struct plan){ .stage = -1, .secrets = -1, .open = -1 };
@@ -35,23 +37,50 @@ static struct wire_text key_of(const struct wire_boot *record)
 	}
 }
 
-static bool seen(const struct plan *plan, const struct wire_boot *record)
+/* FNV-1a. */
+static uint32_t hash(uint16_t type, struct wire_text key)
 {
-	struct wire_text key = key_of(record), other;
+	uint32_t h = 2166136261u ^ type;
+
+	for (uint32_t i = 0; i < key.len; i++)
+		h = (h ^ (uint8_t)key.s[i]) * 16777619u;
+	return h;
+}
+
+static bool find(const struct plan *plan, uint16_t type, struct wire_text key)
+{
 	struct wire_boot earlier;
 	struct wire_frame frame;
 	size_t at = 0;
 
-	if (!key.s)
-		return false;
 	while (plan_next(plan, &at, &earlier, &frame)) {
-		if (earlier.type != record->type)
+		struct wire_text other;
+
+		if (earlier.type != type)
 			continue;
 		other = key_of(&earlier);
 		if (other.len == key.len && memcmp(other.s, key.s, key.len) == 0)
 			return true;
 	}
 	return false;
+}
+
+/* All records are looked through only where a hash has been before: to compare each with each takes longer than a boot. */
+static bool seen(struct plan *plan, const struct wire_boot *record)
+{
+	static uint32_t hashes[HASHES_MAX];
+	struct wire_text key = key_of(record);
+	bool maybe = plan->hashes == HASHES_MAX;
+	uint32_t h;
+
+	if (!key.s)
+		return false;
+	h = hash(record->type, key);
+	for (uint32_t i = 0; i < plan->hashes && !maybe; i++)
+		maybe = hashes[i] == h;
+	if (plan->hashes < HASHES_MAX)
+		hashes[plan->hashes++] = h;
+	return maybe && find(plan, record->type, key);
 }
 
 static uint32_t once_bit(uint16_t type)

@@ -23,6 +23,7 @@ struct plan {
 	size_t len;
 	uint32_t count, crc;     /* of all frames, as COMMIT counts them */
 	uint32_t once;           /* which of the types that come once have come, a bit each */
+	uint32_t hashes;         /* names that must not come twice */
 	size_t args_len, secrets_len;
 	int stage, secrets;      /* directories, -1 before the first file or credential */
 	int open;                /* what DATA goes to, or -1 */
