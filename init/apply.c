@@ -15,7 +15,6 @@
 struct apply {
 	struct boot *boot;
 	int root;                /* of the guest's tree */
-	int workload;            /* the file that the workload's records go to, -1 before the first */
 	mode_t credentials_mode; /* of their directory */
 };
 
@@ -77,21 +76,6 @@ static int power(struct apply *a, const struct wire_boot *record, const struct w
 	return 0;
 }
 
-/* The workload is started by another process, after BusyBox: it reads the same records with the same decoder. */
-static int workload(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
-{
-	size_t size = WIRE_HEADER + (size_t)frame->length;
-	ssize_t n;
-
-	(void)record;
-	if (a->workload < 0)
-		a->workload = open(APPLY_WORKLOAD, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (a->workload < 0)
-		return -errno;
-	n = write(a->workload, frame->payload - WIRE_HEADER, size);
-	return n < 0 ? -errno : (size_t)n < size ? -ENOSPC : 0;
-}
-
 static int dir(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
 {
 	(void)frame;
@@ -144,13 +128,8 @@ static const struct {
 	{ WIRE_FILE, 1, file },
 	{ WIRE_SYMLINK, 1, file },
 	{ WIRE_CREDENTIAL, 1, credential },
-	{ WIRE_ARG, 2, workload },
-	{ WIRE_ENV, 2, workload },
-	{ WIRE_CWD, 2, workload },
-	{ WIRE_USER, 2, workload },
-	{ WIRE_WORKLOAD, 2, workload },
 };
-#define STAGES 3
+#define STAGES 2
 
 /* The record as a person knows it. Names only: a value may be nobody's business. */
 static void describe(const struct wire_boot *record, int error, char *what, size_t size)
@@ -166,26 +145,67 @@ static void describe(const struct wire_boot *record, int error, char *what, size
 	snprintf(what, size, "%s %.*s: %s", wire_type_name(record->type), (int)name.len, name.s, strerror(-error));
 }
 
+static apply_record *find(uint16_t type, uint8_t stage)
+{
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+		if (table[i].type == type && table[i].stage == stage)
+			return table[i].apply;
+	return NULL;
+}
+
 static int stage_apply(struct apply *a, uint8_t stage, char *what, size_t size)
 {
 	struct wire_boot record;
 	struct wire_frame frame;
 	size_t at = 0;
 
-	while (plan_next(&a->boot->plan, &at, &record, &frame)) {
-		for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-			int error;
+	while (plan_frame(&a->boot->plan, &at, &frame)) {
+		apply_record *step = find(frame.type, stage);
+		int error = 0;
 
-			if (table[i].type != record.type || table[i].stage != stage)
-				continue;
-			error = table[i].apply(a, &record, &frame);
-			if (error) {
-				describe(&record, error, what, size);
-				return error;
-			}
+		if (step && !wire_boot_decode(&frame, &record))
+			error = step(a, &record, &frame);
+		if (error) {
+			describe(&record, error, what, size);
+			return error;
 		}
 	}
 	return 0;
+}
+
+static bool of_workload(uint16_t type)
+{
+	return type == WIRE_ARG || type == WIRE_ENV || type == WIRE_CWD || type == WIRE_USER || type == WIRE_WORKLOAD;
+}
+
+/*
+ * The workload is started by another process, after BusyBox: it reads the same records with the same decoder. They
+ * mostly lie in a row, and each run of them is one write.
+ */
+static int workload_write(const struct plan *plan)
+{
+	const uint8_t *run = plan->buf;
+	struct wire_frame frame;
+	size_t at = 0;
+	int fd = -1, error = 0;
+
+	for (bool more = true; more && !error;) {
+		const uint8_t *next = plan->buf + at;
+		ssize_t n = 0;
+
+		more = plan_frame(plan, &at, &frame);
+		if (more && of_workload(frame.type))
+			continue;
+		if (next > run && fd < 0)
+			fd = open(APPLY_WORKLOAD, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		if (next > run)
+			n = fd < 0 ? -1 : write(fd, run, (size_t)(next - run));
+		error = n < 0 ? -errno : n < next - run ? -ENOSPC : 0;
+		run = plan->buf + at;
+	}
+	if (fd >= 0)
+		close(fd);
+	return error;
 }
 
 static int credentials_publish(const struct apply *a)
@@ -201,19 +221,22 @@ static int credentials_publish(const struct apply *a)
 
 int apply(struct boot *boot, char *what, size_t size)
 {
-	struct apply a = { .boot = boot, .workload = -1, .credentials_mode = 0700 };
+	struct apply a = { .boot = boot, .credentials_mode = 0700 };
 	int error = 0;
 
 	a.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	for (uint8_t stage = 0; stage < STAGES && !error; stage++)
 		error = stage_apply(&a, stage, what, size);
 	if (!error) {
+		error = workload_write(&boot->plan);
+		if (error)
+			snprintf(what, size, "%s: %s", APPLY_WORKLOAD, strerror(-error));
+	}
+	if (!error) {
 		error = credentials_publish(&a);
 		if (error)
 			snprintf(what, size, "%s: %s", APPLY_CREDENTIALS, strerror(-error));
 	}
-	if (a.workload >= 0)
-		close(a.workload);
 	close(a.root);
 	return error;
 }

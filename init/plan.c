@@ -53,10 +53,10 @@ static bool find(const struct plan *plan, uint16_t type, struct wire_text key)
 	struct wire_frame frame;
 	size_t at = 0;
 
-	while (plan_next(plan, &at, &earlier, &frame)) {
+	while (plan_frame(plan, &at, &frame)) {
 		struct wire_text other;
 
-		if (earlier.type != type)
+		if (frame.type != type || wire_boot_decode(&frame, &earlier))
 			continue;
 		other = key_of(&earlier);
 		if (other.len == key.len && memcmp(other.s, key.s, key.len) == 0)
@@ -271,14 +271,14 @@ const char *plan_check(const struct plan *plan, uint32_t count, uint32_t crc)
 	return NULL;
 }
 
-bool plan_next(const struct plan *plan, size_t *at, struct wire_boot *record, struct wire_frame *frame)
+bool plan_frame(const struct plan *plan, size_t *at, struct wire_frame *frame)
 {
 	int n = wire_split(plan->buf + *at, plan->len - *at, frame);
 
 	if (n <= 0)
 		return false;
 	*at += (size_t)n;
-	return wire_boot_decode(frame, record) == NULL;
+	return true;
 }
 
 /* --- the end ---------------------------------------------------------------------------------------------------- */

@@ -42,7 +42,7 @@ const char *plan_check(const struct plan *plan, uint32_t count, uint32_t crc);
 void plan_reset(struct plan *plan);      /* wipes all that came */
 void plan_destroy(struct plan *plan);    /* after it was applied */
 
-/* The records, one after the other; start with *at 0. Their texts are valid until plan_reset or plan_destroy. */
-bool plan_next(const struct plan *plan, size_t *at, struct wire_boot *record, struct wire_frame *frame);
+/* The records' frames, one after the other; start with *at 0. They are valid until plan_reset or plan_destroy. */
+bool plan_frame(const struct plan *plan, size_t *at, struct wire_frame *frame);
 
 #endif
