@@ -208,14 +208,19 @@ static enum outcome host_dial(struct fetch *f)
 	return OUTCOME_DONE;
 }
 
+static void buffers_init(struct fetch *f)
+{
+	frame_init(&f->in, f->arena, WIRE_FRAME_MAX);
+	frame_init(&f->out, (uint8_t *)f->arena + WIRE_FRAME_MAX, FETCH_OUT);
+}
+
 static void session_close(struct fetch *f)
 {
 	if (f->fd >= 0)
 		close(f->fd);
 	f->fd = -1;
 	explicit_bzero(f->arena, FETCH_ARENA);
-	frame_init(&f->in, f->arena, WIRE_FRAME_MAX);
-	frame_init(&f->out, (uint8_t *)f->arena + WIRE_FRAME_MAX, WIRE_FRAME_MAX);
+	buffers_init(f);
 }
 
 static enum outcome attempt(struct fetch *f, struct plan *plan, struct ring *ring, uint64_t deadline_ns)
@@ -260,7 +265,7 @@ int fetch_run(struct fetch *f, struct plan *plan, struct ring *ring, const struc
 		fail(f, OUTCOME_AGAIN, "no memory for the boot session", NULL);
 		return -ENOMEM;
 	}
-	session_close(f);
+	buffers_init(f);
 	backoff_init(&backoff, (uint32_t)clock_boot_ns());
 	for (;;) {
 		enum outcome outcome = attempt(f, plan, ring, deadline_ns);
@@ -288,7 +293,9 @@ void fetch_finish(struct fetch *f, struct ring *ring, const char *why)
 		frame_commit(&f->out, &out);
 	/* Should it not arrive: the log session, which has the token, tells the host the same. */
 	frame_drain(&f->out, f->fd, FINISH_TIMEOUT_MS);
-	session_close(f);
+	if (f->fd >= 0)
+		close(f->fd);
+	f->fd = -1;
 	log_begin(f, ring);
 	arena_destroy(f->arena, FETCH_ARENA);
 }

@@ -12,7 +12,8 @@
 #include "plan.h"
 #include "ring.h"
 
-#define FETCH_ARENA (2 * WIRE_FRAME_MAX)
+#define FETCH_OUT 1024           /* the largest frame that goes out is a REFUSE */
+#define FETCH_ARENA (WIRE_FRAME_MAX + FETCH_OUT)
 
 struct fetch {
 	struct address host;
