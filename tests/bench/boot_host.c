@@ -56,7 +56,7 @@ static uint8_t boot_answer[3 * CONFIGURATION], plain_answer[CONFIGURATION + size
 static size_t boot_answer_len;
 static int console;
 static uint64_t *started, prepared_ns;
-static bool has_landed, has_log;
+static bool has_landed, has_phases;
 
 static void die(const char *what)
 {
@@ -158,7 +158,7 @@ static void phases_print(void)
 {
 	bool all = n_phases > 0 && strcmp(phases[n_phases - 1].name, "handoff") == 0;
 
-	if (!has_landed || (has_log && !all))
+	if (!has_landed || (has_phases && !all))
 		return;
 	for (size_t i = 0; i < n_phases; i++)
 		dprintf(console, "phase %s %llu\n", phases[i].name, (unsigned long long)phases[i].ns);
@@ -187,8 +187,10 @@ static void take(struct session *s, const struct wire_frame *frame)
 		dprintf(console, "boot_host: refused: %.*s\n", (int)refuse.text.len, refuse.text.s);
 		reboot(RB_AUTOBOOT);
 	}
-	if (frame->type == WIRE_HELLO)
+	if (frame->type == WIRE_HELLO) {
 		send_all(s->fd, boot_answer, boot_answer_len);
+		has_phases = true;
+	}
 	if (s->service != LOG)
 		return;
 	if (wire_log_decode(frame, &log))
@@ -253,7 +255,6 @@ static void session_begin(enum service service)
 	sessions[n_polled]->fd = fd;
 	sessions[n_polled]->service = service;
 	frame_init(&sessions[n_polled]->in, sessions[n_polled]->storage, sizeof sessions[0]->storage);
-	has_log |= service == LOG;
 	n_polled++;
 }
 
