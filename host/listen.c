@@ -256,6 +256,8 @@ static bool turn_away(struct listener *listener)
 	struct address_peer peer;
 	int fd;
 
+	if (listener->vm)
+		listener->vm->turned_away = true;
 	if (daemon->spare_fd >= 0)
 		close(daemon->spare_fd);
 	fd = address_accept(listener->fd, &peer);

@@ -61,6 +61,8 @@ bool session_begin(struct daemon *daemon, struct vm *vm, int fd)
 	if (full || (vm && vm->connections >= config->connections_vm_max)) {
 		session_refuse(daemon, fd, WIRE_REFUSE_BUSY, full ? "too many connections to this host"
 			: "too many connections from this machine");
+		if (vm)
+			vm->turned_away = true;
 		close(fd);
 		return false;
 	}

@@ -64,6 +64,7 @@ struct vm {
 	struct logs *logs;
 	uint32_t connections;
 	struct timer grace, retry, idle;
+	bool turned_away;                /* since the grace began, a connection of it for which there was no room */
 	bool paused;                     /* its owner does not keep up */
 	LIST_HEAD(, local) followers;
 	struct vm *next_unsettled;

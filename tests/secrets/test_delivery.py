@@ -121,6 +121,38 @@ def test_a_program_in_the_guest_asks(served, program):
     assert len(re.findall(r"hawserd boot: .*served first", served.log)) == 2
 
 
+def test_a_crowd_does_not_end_an_epoch(host):
+    """
+    Programs in the guest take all connections that it may have, so that its log cannot come back after hawserd was
+    started again. The grace is over when there was room and it did not come, not before.
+    """
+    fill(host, credentials={"key": b"value"})
+    patient(host)
+    host.config["limits"] = {"connectionsPerVm": 4}
+    host.start()
+    guest = host.guest()
+    guest.boot()
+    guest.connect_log()
+    host.kill()
+    host.start()
+    crowd = [sim.Connection(guest.base.with_name("vm.vsock_%d" % port)) for port in (610, 611, 610, 611)]
+    until = time.monotonic() + 5 * host.config["graceMs"] / 1000
+    while time.monotonic() < until:
+        with pytest.raises((Refused, Cut, OSError)):
+            guest.connect_log()
+        time.sleep(0.05)
+    crowd.pop().close()
+    wait_for(lambda: host.status()["connections"] == 3)
+    refused(sim.EPOCH_ALIVE, host.guest().boot)
+    assert guest.connect_log() == 0
+    guest.log.close()
+    guest.log = None
+    wait_for(lambda: host.status()["epoch"]["state"] == "none")
+    assert fetch(host) == {"key": b"value"}
+    for each in crowd:
+        each.close()
+
+
 def test_wrong_orders(host):
     """Every type of frame in every state in which it has no place: an end, no secret, nothing counts as delivered."""
     canary = Canary("secret", 4096)
