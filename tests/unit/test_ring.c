@@ -686,15 +686,15 @@ static void life_receive(struct life *l)
 /* Not always all that it has: what is stored on a disk comes later than what was received. */
 static void life_acknowledge(struct life *l)
 {
-	uint64_t upto = l->model.next;
+	uint64_t limit = l->model.next;
 
 	if (!l->up || l->acks_head - l->acks_tail == WIRE_DEPTH)
 		return;
-	if (upto > l->told && draw(l, 4) == 0)
-		upto -= draw(l, (uint32_t)(upto - l->told) + 1);
-	while (upto > l->told && upto < l->model.next && l->model.records[upto - 1].fate == MODEL_LOST)
-		upto--;
-	l->acks[l->acks_head++ % WIRE_DEPTH] = l->told = upto;
+	if (limit > l->told && draw(l, 4) == 0)
+		limit -= draw(l, (uint32_t)(limit - l->told) + 1);
+	while (limit > l->told && limit < l->model.next && l->model.records[limit - 1].fate == MODEL_LOST)
+		limit--;
+	l->acks[l->acks_head++ % WIRE_DEPTH] = l->told = limit;
 }
 
 static void life_hear(struct life *l)
