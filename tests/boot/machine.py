@@ -153,9 +153,10 @@ class Guest:
 
     def wait_serial(self, text):
         for _ in range(PATIENCE_S * 20):
+            ended = self.qemu_process.poll() is not None
             if text in self.serial:
                 return
-            assert self.qemu_process.poll() is None, "the machine ended before it said %r" % text
+            assert not ended, "the machine ended before it said %r" % text
             time.sleep(0.05)
         raise AssertionError("waited in vain for %r on the serial console" % text)
 
