@@ -467,3 +467,56 @@ def test_directories_that_change_places(host):
             seen.add(version_of(fetch_at_last(host)[0]))
     print("\n%d versions seen of %d" % (len(seen), changing.count))
     assert not [versions for versions in seen if len(set(versions)) > 1 or len(versions) < 5]
+
+
+def test_racing_links(host):
+    """
+    Somebody who may write into a machine's directory puts links to what only hawserd may read in the place of its
+    files, at any moment: nothing of it comes out, not even in a session that is cut.
+    """
+    forbidden, allowed = Canary("forbidden", 65536), Canary("allowed", 65536)
+    outside = host.top / "outside"
+    outside.mkdir()
+    for name in "key", "file":
+        (outside / name).write_bytes(forbidden.content)
+    directory = fill(host, credentials={"key": allowed.content})
+    (directory / "files/sub").mkdir(parents=True)
+    (directory / "files/sub/file").write_bytes(allowed.content)
+    spare = host.top / "spare"
+    patient(host)
+    host.start()
+
+    def exchange(path, target):
+        """A link in the place of the path, for a moment."""
+        spare.symlink_to(target)
+        libc.renameat2(-100, bytes(spare), -100, bytes(path), 2)
+        time.sleep(rng.random() / 300)
+        libc.renameat2(-100, bytes(spare), -100, bytes(path), 2)
+        spare.unlink()
+
+    def change(number):
+        exchange(*[(directory / "credentials/key", outside / "key"), (directory / "credentials", outside),
+                   (directory / "files/sub/file", "../../../../outside/file"), (directory / "files/sub", outside),
+                   (directory / "credentials/key", "../../../outside/key"), (directory / "files", outside),
+                   (directory, outside)][number % 7])
+    libc, rng, served, cut = ctypes.CDLL(None, use_errno=True), random.Random(3), 0, 0
+    with Changing(change, 12) as changing:
+        while served < 50 or cut < 50 or changing.count < 200:
+            guest = host.guest()
+            try:
+                connection = guest.dial_boot()
+            except OSError:
+                continue         # for a moment it is no machine: a link is none
+            connection.send(guest.hello())
+            frames = []
+            try:
+                while not frames or frames[-1][0] != sim.COMMIT:
+                    frames.append(connection.receive())
+                served += 1
+                assert credentials(frames[1:]) == {"key": allowed.content}
+            except (Refused, Cut, OSError):
+                cut += 1
+            assert not forbidden.count(b"".join(payload for _, payload in frames) + connection.buffer)
+            connection.close()
+    print("\n%d served, %d not, %d exchanges" % (served, cut, changing.count))
+    assert not forbidden.count(host.text() + host.output.read_bytes())
