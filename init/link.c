@@ -11,7 +11,8 @@
 #define MS 1000000ull
 #define GREETING_NS (1000 * MS)
 #define SILENCE_NS (15000 * MS)  /* unacknowledged records and no ACK: the connection is as good as cut */
-#define REST_NS (4 * MS)
+#define REST_NS (4 * MS)         /* after a small frame; twice as long after each further one, up to: */
+#define REST_MAX_NS (32 * MS)
 #define PATIENCE_NS (250 * MS)   /* without progress of the host, for which writers wait before records are dropped */
 #define SMALL 1024               /* bytes of a frame below which it pays to wait for more */
 
@@ -151,6 +152,19 @@ static bool resting(const struct link *link, const struct ring *ring, uint64_t n
 	return now < link->rest_ns && unsent_bytes(link, ring) < SMALL;
 }
 
+/* One small frame now and then goes out at once; a trickle of them is collected for longer and longer. */
+static void rest(struct link *link, size_t frame_len, uint64_t now)
+{
+	if (frame_len >= SMALL)
+		link->rest_len = 0;
+	else if (link->rest_len == 0 || now > link->rest_ns + 2 * link->rest_len)
+		link->rest_len = REST_NS;
+	else if (link->rest_len < REST_MAX_NS)
+		link->rest_len *= 2;
+	if (frame_len < SMALL)
+		link->rest_ns = now + link->rest_len;
+}
+
 /* Frames until the ring is empty or the socket is full. */
 static void link_speak(struct link *link, struct ring *ring, bool close)
 {
@@ -164,8 +178,7 @@ static void link_speak(struct link *link, struct ring *ring, bool close)
 		link->stuck = next == link->sent;
 		if (link->stuck)
 			break;
-		if (frame_pending(&link->out) == 0 && out.len < SMALL)
-			link->rest_ns = now + REST_NS;
+		rest(link, out.len, now);
 		link->sent = next;
 		link->end_acked = false;
 		frame_commit(&link->out, &out);

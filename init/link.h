@@ -25,6 +25,7 @@ struct link {
 	struct backoff backoff;
 	uint64_t until_ns;       /* of the pause, the attempt, the greeting, or the host's silence */
 	uint64_t heard_ns;       /* when the host last made progress, or nothing was awaited of it */
+	uint64_t rest_len;       /* of the last rest, ns; 0 after a large frame */
 	uint64_t rest_ns;        /* after a small frame: when the next small one may go out */
 	uint64_t sent;           /* the number of the next record to send */
 	uint64_t ended;          /* what the last END said, plus 1; 0: none on this connection */

@@ -197,14 +197,21 @@ static int address_bind(int fd, const struct address *address)
 	return bind(fd, &sa.any, len) ? -errno : 0;
 }
 
-/* From the top: a port stays busy for seconds after its connection is gone, and the services are far below. */
+/*
+ * From the top, since the services are far below, and each time another one: a port stays busy for seconds after its
+ * connection is gone, and a device that has not noticed the end of one takes the next from the same port for it.
+ */
 static int bind_privileged(int fd)
 {
-	struct address own = address_vsock(VMADDR_CID_ANY, ADDRESS_PORT_PRIVILEGED);
+	static uint32_t last = ADDRESS_PORT_PRIVILEGED;
+	struct address own = address_vsock(VMADDR_CID_ANY, last);
 	int r = -EADDRINUSE;
 
-	while (r == -EADDRINUSE && --own.port > 0)
+	for (uint32_t tries = 1; r == -EADDRINUSE && tries < ADDRESS_PORT_PRIVILEGED; tries++) {
+		own.port = own.port > 1 ? own.port - 1 : ADDRESS_PORT_PRIVILEGED - 1;
 		r = address_bind(fd, &own);
+	}
+	last = own.port;
 	return r;
 }
 

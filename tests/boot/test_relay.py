@@ -54,7 +54,6 @@ def test_33_messages_and_events(boot):
     assert_killed(run)
 
 
-@pytest.mark.xfail(reason="a rest of 4 ms brings too little together in a slow guest", strict=False)
 def test_26_tiny_writes(boot):
     """A million of them, coalesced."""
     run = boot("dd if=/dev/zero bs=1 count=1000000 status=none", wire.log(1 << 20))
@@ -287,7 +286,6 @@ def test_hosts_that_make_no_sense(guest):
     assert len(run.host.logs) == len(NONSENSE) + 1
 
 
-@pytest.mark.xfail(reason="the next connection comes from the same port, which this device holds for the old one")
 def test_22_transport_reset(guest):
     """The driver lets the device go and takes it again: all connections are dead, none of the log is."""
     run = guest(wire.log(1 << 20), script="seq 1 5000; cd /sys/bus/virtio/drivers/*vsock*; echo virtio0 >unbind; "
