@@ -187,7 +187,7 @@ def test_hawser_run_holds_no_secret(tmp_path):
     (directory / "credentials").mkdir(parents=True)
     (directory / "credentials/secret").write_bytes(secret.content)
     (directory / "vm.json").write_text('{"process": {"args": ["sh", "-c", "wc -c <$CREDENTIALS_DIRECTORY/secret; '
-                                       'sleep 5; echo over"], "env": ["CANARY=%s"]}}' % variable.content.decode())
+                                       'sleep 20; echo over"], "env": ["CANARY=%s"]}}' % variable.content.decode())
     count = Count(secret, variable)
     log = tmp_path / "log"
     with tempfile.TemporaryDirectory(prefix="hawser-") as runtime, open(tmp_path / "output", "wb") as output:
