@@ -166,7 +166,7 @@ void wire_put_bytes(struct wire_out *out, const void *from, size_t len)
 	uint8_t *p = room(out, len);
 
 	if (p && len)
-		memcpy(p, from, len);
+		memmove(p, from, len);
 }
 
 void wire_put_str(struct wire_out *out, struct wire_text text)
