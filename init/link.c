@@ -80,13 +80,27 @@ static void link_greet(struct link *link, const struct ring *ring)
 		link_cut(link, false);
 }
 
-static void refused(const struct wire_frame *frame)
+/* The host's last frame. */
+static void link_refused(struct link *link, const struct wire_frame *frame)
 {
 	struct wire_refuse refuse;
 
 	if (wire_refuse_decode(frame, &refuse))
 		log_warn("the host refuses the log session: %s: %.*s", wire_refuse_name(refuse.code),
 			(int)refuse.text.len, refuse.text.s);
+	link_cut(link, true);
+}
+
+/* Ours. */
+static void link_refuse(struct link *link, uint16_t code, const char *what)
+{
+	struct wire_out out = frame_room(&link->out);
+
+	log_warn("the host's log session: %s: %s", wire_refuse_name(code), what);
+	if (wire_refuse_encode(&out, code, what))
+		frame_commit(&link->out, &out);
+	frame_flush(&link->out, link->fd);
+	link_cut(link, true);
 }
 
 static void progress(struct link *link)
@@ -95,33 +109,31 @@ static void progress(struct link *link)
 	link->until_ns = link->heard_ns + SILENCE_NS;
 }
 
-/* One frame from the host. false: it made no sense, or it was the last one. */
-static bool link_take(struct link *link, struct ring *ring, const struct wire_frame *frame)
+/* One frame from the host: 0, or the code to refuse it with. */
+static uint16_t link_take(struct link *link, struct ring *ring, const struct wire_frame *frame)
 {
 	struct wire_log log;
 
-	if (frame->type == WIRE_REFUSE)
-		refused(frame);
 	if (wire_log_decode(frame, &log) != NULL)
-		return false;    /* REFUSE is none of its frames */
+		return WIRE_REFUSE_MALFORMED;
 	if (log.type == WIRE_LOG_WELCOME && link->state == LINK_GREETING) {
-		if (log.welcome.version != WIRE_VERSION || !ring_resume(ring, log.welcome.next))
-			return false;
+		if (log.welcome.version != WIRE_VERSION)
+			return WIRE_REFUSE_VERSION;
+		if (!ring_resume(ring, log.welcome.next))
+			return WIRE_REFUSE_MALFORMED;
 		link->sent = log.welcome.next;
 		link->state = LINK_UP;
 		progress(link);
 		backoff_reset(&link->backoff);
-		return true;
+		return 0;
 	}
-	if (log.type == WIRE_ACK && link->state == LINK_UP) {
+	if (log.type == WIRE_ACK && link->state == LINK_UP)
 		progress(link);
-		return ring_ack(ring, log.ack, link->sent);
-	}
-	if (log.type == WIRE_END_ACK && link->state == LINK_UP && link->ended) {
+	else if (log.type == WIRE_END_ACK && link->state == LINK_UP && link->ended)
 		link->end_acked = log.ack == ring_state(ring)->head_seq;
-		return ring_ack(ring, log.ack, link->sent);
-	}
-	return false;
+	else
+		return WIRE_REFUSE_ORDER;
+	return ring_ack(ring, log.ack, link->sent) ? 0 : WIRE_REFUSE_MALFORMED;
 }
 
 static void link_hear(struct link *link, struct ring *ring)
@@ -130,13 +142,22 @@ static void link_hear(struct link *link, struct ring *ring)
 	int state = frame_fill(&link->in, link->fd), got;
 
 	while ((got = frame_next(&link->in, &frame)) > 0) {
-		if (!link_take(link, ring, &frame)) {
-			link_cut(link, true);
+		uint16_t code;
+
+		if (frame.type == WIRE_REFUSE) {
+			link_refused(link, &frame);
+			return;
+		}
+		code = link_take(link, ring, &frame);
+		if (code) {
+			link_refuse(link, code, wire_type_name(frame.type));
 			return;
 		}
 	}
-	if (got == FRAME_MALFORMED || state == FRAME_CUT)
-		link_cut(link, got == FRAME_MALFORMED);
+	if (got == FRAME_MALFORMED)
+		link_refuse(link, WIRE_REFUSE_MALFORMED, "a frame header with a length or a zero that none has");
+	else if (state == FRAME_CUT)
+		link_cut(link, false);
 }
 
 static uint64_t unsent_bytes(const struct link *link, const struct ring *ring)
