@@ -239,15 +239,26 @@ static void assert_slowly(const struct fixture *f)
 	assert_in_range(pause_ms(f), DIAL_PAUSE_MAX_MS / 2, DIAL_PAUSE_MAX_MS);
 }
 
-static void assert_cut(struct fixture *f)
+/* The connection has ended; what came last, if anything did, is a REFUSE with this code (0: it is not). */
+static void assert_refused(struct fixture *f, uint16_t code)
 {
-	char byte[64];
-	ssize_t n;
+	struct wire_refuse refuse = { 0 };
+	struct wire_frame frame;
+	int state;
 
 	assert_int_equal(f->link.state, LINK_PAUSED);
-	while ((n = read(f->host, byte, sizeof byte)) > 0)
-		;
-	assert_int_equal(n, 0);
+	while ((state = frame_wait(&f->in, f->host, &frame, 1000)) > 0) {
+		assert_int_equal(refuse.code, 0);
+		if (frame.type == WIRE_REFUSE)
+			assert_true(wire_refuse_decode(&frame, &refuse));
+	}
+	assert_int_equal(state, FRAME_CUT);
+	assert_int_equal(refuse.code, code);
+}
+
+static void assert_cut(struct fixture *f)
+{
+	assert_refused(f, 0);
 }
 
 /* --- to be there ------------------------------------------------------------------------------------------------ */
@@ -800,28 +811,36 @@ static void refused_by_the_host(void **state)
 /* Frames that nobody may send, or not now: the connection ends, and the ring is as it was. */
 static void nonsense(void **state)
 {
-	static const struct { const char *what; bool up; uint8_t bytes[40]; size_t len; } cases[] = {
-		{ "a length over the limit", true, { 0xf9, 0x7f, 0, 0, 5, 2, 0, 0 }, 8 },
-		{ "a zero that is not 0", true, { 8, 0, 0, 0, 5, 2, 1, 0, 0 }, 16 },
-		{ "no such type", true, { 0, 0, 0, 0, 9, 2, 0, 0 }, 8 },
-		{ "a frame of another session", true, { 0, 0, 0, 0, 0x10, 3, 0, 0 }, 8 },
-		{ "a short ACK", true, { 4, 0, 0, 0, 5, 2, 0, 0, 1 }, 12 },
-		{ "an ACK for what was never sent", true, { 8, 0, 0, 0, 5, 2, 0, 0, 6 }, 16 },
-		{ "an ACK for what will never be", true, { 8, 0, 0, 0, 5, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80 }, 16 },
-		{ "an ACK that goes back", true, { 8, 0, 0, 0, 5, 2, 0, 0, 1 }, 16 },
-		{ "END_ACK without END", true, { 8, 0, 0, 0, 7, 2, 0, 0, 3 }, 16 },
-		{ "a second LOG_WELCOME", true, { 16, 0, 0, 0, 2, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3 }, 24 },
-		{ "LOG_HELLO of a host", true, { 32, 0, 0, 0, 1, 2, 0, 0, 'H', 'W', 'S', 'R', 1 }, 40 },
-		{ "END of a host", true, { 8, 0, 0, 0, 6, 2, 0, 0, 3 }, 16 },
-		{ "a REFUSE that makes no sense", true, { 1, 0, 0, 0, 1, 0, 0, 0, 9 }, 9 },
-		{ "a REFUSE with no such code", true, { 4, 0, 0, 0, 1, 0, 0, 0, 99 }, 12 },
-		{ "ACK before LOG_WELCOME", false, { 8, 0, 0, 0, 5, 2, 0, 0, 2 }, 16 },
-		{ "LOG_WELCOME too low", false, { 16, 0, 0, 0, 2, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1 }, 24 },
-		{ "LOG_WELCOME too high", false, { 16, 0, 0, 0, 2, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7 }, 24 },
-		{ "LOG_WELCOME of version 0", false, { 16, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3 }, 24 },
-		{ "LOG_WELCOME of version 2", false, { 16, 0, 0, 0, 2, 2, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3 }, 24 },
-		{ "WELCOME", false, { 0, 0, 0, 0, 2, 1, 0, 0 }, 8 },
-		{ "a REFUSE that makes no sense", false, { 0, 0, 0, 0, 1, 0, 0, 0 }, 8 },
+#define MALFORMED WIRE_REFUSE_MALFORMED
+#define ORDER WIRE_REFUSE_ORDER
+#define VERSION WIRE_REFUSE_VERSION
+	static const struct { const char *what; bool up; uint16_t code; uint8_t bytes[40]; size_t len; } cases[] = {
+		{ "a length over the limit", true, MALFORMED, { 0xf9, 0x7f, 0, 0, 5, 2, 0, 0 }, 8 },
+		{ "a zero that is not 0", true, MALFORMED, { 8, 0, 0, 0, 5, 2, 1, 0, 0 }, 16 },
+		{ "no such type", true, MALFORMED, { 0, 0, 0, 0, 9, 2, 0, 0 }, 8 },
+		{ "a frame of another session", true, MALFORMED, { 0, 0, 0, 0, 0x10, 3, 0, 0 }, 8 },
+		{ "a short ACK", true, MALFORMED, { 4, 0, 0, 0, 5, 2, 0, 0, 1 }, 12 },
+		{ "an ACK for what was never sent", true, MALFORMED, { 8, 0, 0, 0, 5, 2, 0, 0, 6 }, 16 },
+		{ "an ACK for what will never be", true, MALFORMED,
+			{ 8, 0, 0, 0, 5, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80 }, 16 },
+		{ "an ACK that goes back", true, MALFORMED, { 8, 0, 0, 0, 5, 2, 0, 0, 1 }, 16 },
+		{ "END_ACK without END", true, ORDER, { 8, 0, 0, 0, 7, 2, 0, 0, 3 }, 16 },
+		{ "a second LOG_WELCOME", true, ORDER, { 16, 0, 0, 0, 2, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 3 }, 24 },
+		{ "LOG_HELLO of a host", true, ORDER, { 32, 0, 0, 0, 1, 2, 0, 0, 'H', 'W', 'S', 'R', 1 }, 40 },
+		{ "END of a host", true, ORDER, { 8, 0, 0, 0, 6, 2, 0, 0, 3 }, 16 },
+		{ "a REFUSE that makes no sense", true, 0, { 1, 0, 0, 0, 1, 0, 0, 0, 9 }, 9 },
+		{ "a REFUSE with no such code", true, 0, { 4, 0, 0, 0, 1, 0, 0, 0, 99 }, 12 },
+		{ "ACK before LOG_WELCOME", false, ORDER, { 8, 0, 0, 0, 5, 2, 0, 0, 2 }, 16 },
+		{ "LOG_WELCOME too low", false, MALFORMED,
+			{ 16, 0, 0, 0, 2, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1 }, 24 },
+		{ "LOG_WELCOME too high", false, MALFORMED,
+			{ 16, 0, 0, 0, 2, 2, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7 }, 24 },
+		{ "LOG_WELCOME of version 0", false, VERSION,
+			{ 16, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3 }, 24 },
+		{ "LOG_WELCOME of version 2", false, VERSION,
+			{ 16, 0, 0, 0, 2, 2, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3 }, 24 },
+		{ "WELCOME", false, MALFORMED, { 0, 0, 0, 0, 2, 1, 0, 0 }, 8 },
+		{ "a REFUSE that makes no sense", false, 0, { 0, 0, 0, 0, 1, 0, 0, 0 }, 8 },
 	};
 	struct fixture *f = *state;
 
@@ -841,7 +860,7 @@ static void nonsense(void **state)
 		say_bytes(f, cases[i].bytes, cases[i].len);
 		if (f->link.state != LINK_PAUSED)
 			fail_msg("%s is taken", cases[i].what);
-		assert_cut(f);
+		assert_refused(f, cases[i].code);
 		assert_slowly(f);
 		assert_int_equal(ring_state(&f->ring)->acked, 2);
 		model_check(&f->model, &f->ring);
