@@ -9,7 +9,7 @@ import statistics
 
 import guest
 
-# With the instruction for random numbers, as every processor of a host has it: without it each number costs the kernel
+# With the instruction for random numbers, as every processor of a host has it: without it each number costs a kernel
 # thousands of others until the host's entropy has come, a third of a boot.
 CPU = "qemu64,+rdrand"
 ROUNDS = int(os.environ.get("BENCH_BOOT_ROUNDS", 3))

@@ -104,7 +104,7 @@ class Directory:
             "-object", "memory-backend-memfd,id=mem,size=%dM,share=on" % memory, "-nodefaults", "-no-user-config",
             "-display", "none", "-serial", "stdio", "-no-reboot", "-chardev", "socket,id=c,path=vm.sock",
             "-device", "vhost-user-vsock-device,chardev=c", "-kernel", kernel, "-initrd", image, *options, "-append",
-            " ".join(["console=ttyS0 reboot=t panic=-1 quiet noapictimer tsc=reliable", *words]),
+            " ".join(["console=ttyS0 reboot=t panic=-1 quiet noapictimer no_timer_check tsc=reliable", *words]),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         return self.qemu
 
