@@ -4,6 +4,7 @@
  * boot's id or another, as this user, from a port below 1024 where it may. It says what it got: frames by their types,
  * in hex, and the code of a REFUSE.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -42,7 +43,8 @@ static int whole(int fd, void *to, size_t size)
 int main(int argc, char *argv[])
 {
 	struct sockaddr_vm host = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_HOST, .svm_port = 610 };
-	struct sockaddr_vm own = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = 1023 };
+	/* Not from the port of the thief before, which the device may still hold for a connection. */
+	struct sockaddr_vm own = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = 1023 - getpid() % 100 };
 	static uint8_t payload[32768];
 	uint8_t header[8];
 	int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
@@ -51,11 +53,11 @@ int main(int argc, char *argv[])
 		return 2;
 	if (strcmp(argv[1], "same") == 0)
 		boot_id(hello + 16);
-	while (own.svm_port > 900 && bind(fd, (struct sockaddr *)&own, sizeof own) < 0)
+	while (own.svm_port > 800 && bind(fd, (struct sockaddr *)&own, sizeof own) < 0)
 		own.svm_port--;
-	printf("thief %s, uid %s, %s port:", argv[1], argv[2], own.svm_port > 900 ? "privileged" : "any");
+	printf("thief %s, uid %s, %s port:", argv[1], argv[2], own.svm_port > 800 ? "privileged" : "any");
 	if (connect(fd, (struct sockaddr *)&host, sizeof host) < 0) {
-		printf(" no connection\n");
+		printf(" no connection: %s\n", strerror(errno));
 		return 1;
 	}
 	if (write(fd, hello, sizeof hello) != sizeof hello)
