@@ -15,6 +15,7 @@
 #define REST_MAX_NS (32 * MS)
 #define PATIENCE_NS (250 * MS)   /* without progress of the host, for which writers wait before records are dropped */
 #define SMALL 1024               /* bytes of a frame below which it pays to wait for more */
+#define LARGE 8192               /* bytes of a frame from which on it does not */
 
 static uint8_t in_storage[WIRE_FRAME_MAX], out_storage[2 * WIRE_FRAME_MAX];
 
@@ -173,17 +174,21 @@ static bool resting(const struct link *link, const struct ring *ring, uint64_t n
 	return now < link->rest_ns && unsent_bytes(link, ring) < SMALL;
 }
 
-/* One small frame now and then goes out at once; a trickle of them is collected for longer and longer. */
+/*
+ * One small frame now and then goes out at once; a trickle of them is collected for longer and longer, until a rest brings
+ * enough: then each does. Only a flood does not rest.
+ */
 static void rest(struct link *link, size_t frame_len, uint64_t now)
 {
-	if (frame_len >= SMALL)
+	if (frame_len >= LARGE) {
 		link->rest_len = 0;
-	else if (link->rest_len == 0 || now > link->rest_ns + 2 * link->rest_len)
+		return;
+	}
+	if (link->rest_len == 0 || now > link->rest_ns + 2 * link->rest_len)
 		link->rest_len = REST_NS;
-	else if (link->rest_len < REST_MAX_NS)
+	else if (frame_len < SMALL && link->rest_len < REST_MAX_NS)
 		link->rest_len *= 2;
-	if (frame_len < SMALL)
-		link->rest_ns = now + link->rest_len;
+	link->rest_ns = now + link->rest_len;
 }
 
 /* Frames until the ring is empty or the socket is full. */

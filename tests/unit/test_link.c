@@ -605,7 +605,13 @@ static void a_trickle_rests_longer(void **state)
 	turn(f);
 	hear_all(f);
 	assert_int_equal(f->model.next, f->model.made);
+	assert_int_equal(link_rest(&f->link) - time_ns, 8 * MS);         /* it brought enough */
 	later(f, 8 * MS);
+	append(f, 9000);
+	turn(f);
+	hear_all(f);
+	assert_int_equal(f->model.next, f->model.made);
+	assert_true(link_rest(&f->link) <= time_ns);                     /* a flood */
 	append(f, 10);
 	turn(f);
 	assert_int_equal(link_rest(&f->link) - time_ns, 4 * MS);
