@@ -178,7 +178,7 @@ static void mutations(void **state)
 
 	(void)state;
 	seed = 0x6c06;
-	for (int round = 0; round < 200000; round++) {
+	for (int round = 0; round < 60000; round++) {
 		const char *from = samples[draw(SAMPLES)].record;
 		size_t len = strlen(from) < 100 ? strlen(from) : 100;
 		unsigned long long pri, seq, us;
@@ -199,7 +199,7 @@ static void mutations(void **state)
 		assert_int_equal(kmsg.fragment, flag == 'c');
 		assert_memory_equal(text, (const char *)memchr(record, ';', len) + 1, kmsg.len);
 	}
-	assert_true(taken > 20000 && taken < 180000);
+	assert_true(taken > 6000 && taken < 54000);
 }
 
 int main(void)

@@ -204,7 +204,7 @@ static void any_bytes(void **state)
 	(void)state;
 	for (size_t len = 0; len < sizeof whole; len++)
 		parse_bytes(whole, len);
-	for (int round = 0; round < 100000; round++) {
+	for (int round = 0; round < 40000; round++) {
 		struct options o;
 		char text[256];
 		size_t len;

@@ -590,7 +590,7 @@ static void announced_for_nothing(void **state)
 
 /* --- as it lives ------------------------------------------------------------------------------------------------ */
 
-#define STEPS 100000
+#define STEPS 70000
 #define WIRE_DEPTH 16
 
 struct life {

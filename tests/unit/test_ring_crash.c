@@ -168,9 +168,9 @@ static void act_frame(void)
 
 static void before_frame(void)
 {
-	append_many(20, 10);
+	append_many(8, 10);
 	assert_true(send_frame(true));
-	append_many(20, 10);
+	append_many(8, 10);
 }
 
 static void before_lost(void)
@@ -435,8 +435,8 @@ static void every_instruction(void **state)
 
 /* --- a whole relay, at random ----------------------------------------------------------------------------------- */
 
-#define KILLS 1500
-#define SECONDS 4                /* on a slow machine: fewer kills */
+#define KILLS 1000
+#define SECONDS 3                /* on a slow machine: fewer kills */
 #define DATAGRAM_MAX 2000
 #define SIZES 6
 

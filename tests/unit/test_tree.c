@@ -519,7 +519,7 @@ static void removes(void **state)
 	put_dir(f->stage, "d/e");
 	put_link(f->stage, "d/e/out", "../../../root/outside");
 	put_link(f->stage, "out", "../root/outside");
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < 300; i++) {
 		snprintf(name, sizeof name, "d/e/file-%d", i);
 		put(f->stage, name, "x", 1);
 		snprintf(name, sizeof name, "d/dir-%d", i);
@@ -538,7 +538,7 @@ static void removes_deep(void **state)
 	struct fixture *f = *state;
 	char path[WIRE_PATH_MAX + 1] = "d";
 
-	for (int depth = 1; depth < 400; depth++) {
+	for (int depth = 1; depth < 200; depth++) {
 		put_dir(f->stage, path);
 		strcat(path, "/d");
 	}
