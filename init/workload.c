@@ -158,8 +158,10 @@ static _Noreturn void child(int report)
 	int error, null = open("/dev/null", O_RDONLY);
 
 	setsid();
-	if (null > 0)
+	if (null > 0) {
 		dup2(null, 0);
+		close(null);
+	}
 	error = output_open(SOURCE_STDOUT_PATH, 1);
 	if (!error)
 		error = output_open(SOURCE_STDERR_PATH, 2);

@@ -181,6 +181,30 @@ def test_credentials_of_root_are_hidden(boot):
     assert run.stdout == b"700\n" and b"Permission denied" in run.stderr
 
 
+# --- what processes find --------------------------------------------------------------------------------------------
+
+def test_nothing_is_left_over(boot):
+    """Neither the workload nor PID 1 after the hand-off has anything of init's but what it shall have."""
+    run = boot("cd /proc; grep -hE 'Sig(Blk|Ign)' self/status 1/status >&2; echo $(ls 1/fd); "
+               "for n in 0 1 2; do readlink $$/fd/$n; done; for n in 0 1 2; do readlink 1/fd/$n; done; "
+               "umask; cat $$/oom_score_adj; stat -c %a /run/hawser")
+    assert {line.split()[1] for line in lines(run.stderr)} == {"0" * 16}
+    got = lines(run.stdout)
+    assert got[:5] == ["0 1 2", "/dev/null", "/run/hawser/stdout", "/run/hawser/stderr", "/dev/null"]
+    assert got[5].startswith("pipe:") and got[6] == got[5]
+    assert got[7:] == ["0022", "0", "700"]
+
+
+def test_descriptors(guest):
+    """The three, and the one that ls looks through."""
+    assert guest(wire.args("/bin/ls", "/proc/self/fd")).run().stdout == b"0\n1\n2\n3\n"
+
+
+def test_relay_is_last_to_be_killed(boot):
+    run = boot("for name in keeper relay; do cat /proc/$(pidof hawser-$name)/oom_score_adj; done")
+    assert lines(run.stdout) == ["-1000", "-1000"]
+
+
 # --- output ---------------------------------------------------------------------------------------------------------
 
 def test_output_and_status(boot):
