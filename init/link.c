@@ -11,11 +11,7 @@
 #define MS 1000000ull
 #define GREETING_NS (1000 * MS)
 #define SILENCE_NS (15000 * MS)  /* unacknowledged records and no ACK: the connection is as good as cut */
-#define REST_NS (4 * MS)         /* after a small frame; twice as long after each further one, up to: */
-#define REST_MAX_NS (32 * MS)
 #define PATIENCE_NS (250 * MS)   /* without progress of the host, for which writers wait before records are dropped */
-#define SMALL 1024               /* bytes of a frame below which it pays to wait for more */
-#define LARGE 8192               /* bytes of a frame from which on it does not */
 
 static uint8_t in_storage[WIRE_FRAME_MAX], out_storage[2 * WIRE_FRAME_MAX];
 
@@ -161,50 +157,15 @@ static void link_hear(struct link *link, struct ring *ring)
 		link_cut(link, false);
 }
 
-static uint64_t unsent_bytes(const struct link *link, const struct ring *ring)
-{
-	const struct ring_state *state = ring_state(ring);
-
-	/* Right after a resume the cursor is not known; then it is the whole ring, and more is never wrong. */
-	return state->head - (ring->cursor_seq == link->sent && ring->cursor > state->tail ? ring->cursor : state->tail);
-}
-
-static bool resting(const struct link *link, const struct ring *ring, uint64_t now)
-{
-	return now < link->rest_ns && unsent_bytes(link, ring) < SMALL;
-}
-
-/*
- * One small frame now and then goes out at once; a trickle of them is collected for longer and longer, until a rest brings
- * enough: then each does. Only a flood does not rest.
- */
-static void rest(struct link *link, size_t frame_len, uint64_t now)
-{
-	if (frame_len >= LARGE) {
-		link->rest_len = 0;
-		return;
-	}
-	if (link->rest_len == 0 || now > link->rest_ns + 2 * link->rest_len)
-		link->rest_len = REST_NS;
-	else if (frame_len < SMALL && link->rest_len < REST_MAX_NS)
-		link->rest_len *= 2;
-	link->rest_ns = now + link->rest_len;
-}
-
 /* Frames until the ring is empty or the socket is full. */
 static void link_speak(struct link *link, struct ring *ring, bool close)
 {
-	uint64_t now = clock_boot_ns();
-
-	link->stuck = false;
-	while (frame_pending(&link->out) == 0 && ring_unsent(ring, link->sent) && (close || !resting(link, ring, now))) {
+	while (frame_pending(&link->out) == 0 && ring_unsent(ring, link->sent)) {
 		struct wire_out out = frame_room(&link->out);
 		uint64_t next = ring_frame(ring, link->sent, &out);
 
-		link->stuck = next == link->sent;
-		if (link->stuck)
-			break;
-		rest(link, out.len, now);
+		if (next == link->sent)
+			break;           /* only an acknowledgement lets the next frame out */
 		link->sent = next;
 		link->end_acked = false;
 		frame_commit(&link->out, &out);
@@ -261,9 +222,6 @@ uint64_t link_timer(const struct link *link, const struct ring *ring)
 {
 	if (link->state == LINK_UP && ring_state(ring)->acked == link->sent && !ring_unsent(ring, link->sent))
 		return UINT64_MAX;
-	if (link->state == LINK_UP && ring_unsent(ring, link->sent) && !link->stuck &&
-	    frame_pending(&link->out) == 0 && link->rest_ns < link->until_ns)
-		return link->rest_ns;
 	return link->until_ns;
 }
 
@@ -276,9 +234,4 @@ bool link_flows(const struct link *link, const struct ring *ring)
 bool link_done(const struct link *link, const struct ring *ring)
 {
 	return link->end_acked && ring_state(ring)->acked == ring_state(ring)->head_seq;
-}
-
-uint64_t link_rest(const struct link *link)
-{
-	return link->state == LINK_UP ? link->rest_ns : 0;
 }

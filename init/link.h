@@ -25,12 +25,9 @@ struct link {
 	struct backoff backoff;
 	uint64_t until_ns;       /* of the pause, the attempt, the greeting, or the host's silence */
 	uint64_t heard_ns;       /* when the host last made progress, or nothing was awaited of it */
-	uint64_t rest_len;       /* of the last rest, ns; 0 after a large frame */
-	uint64_t rest_ns;        /* after a small frame: when the next small one may go out */
 	uint64_t sent;           /* the number of the next record to send */
 	uint64_t ended;          /* what the last END said, plus 1; 0: none on this connection */
 	bool end_acked;          /* the host acknowledged an END, and nothing was sent since */
-	bool stuck;              /* only an acknowledgement lets the next frame out */
 	struct frame_buf in, out;
 };
 
@@ -46,7 +43,5 @@ void link_run(struct link *link, struct ring *ring, short revents, bool close);
 bool link_flows(const struct link *link, const struct ring *ring);
 /* The host acknowledged an END for all there is. */
 bool link_done(const struct link *link, const struct ring *ring);
-/* After a small frame the relay rests, so that small writes come together; until this time. */
-uint64_t link_rest(const struct link *link);
 
 #endif

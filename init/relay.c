@@ -15,6 +15,7 @@
 #include "event.h"
 #include "link.h"
 #include "note.h"
+#include "pace.h"
 #include "relay.h"
 
 #define RESTART_PAUSE_MS 10      /* a relay that dies at once must not eat the machine */
@@ -24,6 +25,7 @@ struct relay {
 	struct ring *ring;
 	struct sources *sources;
 	struct link link;
+	struct pace pace;
 	int signals;             /* readable when somebody ends the machine with a SIGTERM to all */
 	bool closing;            /* somebody ends the machine: END once all is sent */
 	bool dry;                /* the last turn found nothing to read */
@@ -62,6 +64,7 @@ static void sources_run(struct relay *relay, const struct pollfd *polled)
 		if (polled[id].fd >= 0 && polled[id].revents)
 			total += source_read(relay->sources, (enum source_id)id, relay->ring, &orders, &relay->blocked);
 	relay->dry = total == 0 && !relay->blocked;
+	pace_turn(&relay->pace, clock_boot_ns(), total, relay->blocked);
 	if (orders.poke)
 		orders_take(relay);
 	if (orders.close)
@@ -78,8 +81,8 @@ static void relay_wait(struct relay *relay, struct pollfd *polled, bool listen)
 	uint64_t now = clock_boot_ns(), until = link_timer(link, relay->ring);
 	struct timespec timeout;
 
-	if (!listen && !relay->blocked && link_rest(link) < until)
-		until = link_rest(link);
+	if (!listen && !relay->blocked && relay->pace.until_ns < until)
+		until = relay->pace.until_ns;
 	if (relay->blocked && now + BLOCKED_PAUSE_NS < until)
 		until = now + BLOCKED_PAUSE_NS;
 	until = until > now ? until - now : 0;
@@ -87,6 +90,9 @@ static void relay_wait(struct relay *relay, struct pollfd *polled, bool listen)
 	for (int id = 0; id < SOURCES; id++)
 		polled[id] = (struct pollfd){ .fd = listen ? relay->sources->fd[id] : -1, .events = POLLIN };
 	polled[POLL_LINK] = (struct pollfd){ .fd = link->fd, .events = link_events(link) };
+	/* In a rest acknowledgements come together, too: a message goes back to the host for each time they are read. */
+	if (!listen && !relay->blocked)
+		polled[POLL_LINK].events &= (short)~POLLIN;
 	/* Once it has said that, its part is done: what is readable for ever must not be polled for ever. */
 	polled[POLL_SIGNALS] = (struct pollfd){ .fd = relay->closing ? -1 : relay->signals, .events = POLLIN };
 	if (ppoll(polled, POLLED, until == UINT64_MAX ? NULL : &timeout, NULL) <= 0)
@@ -109,13 +115,13 @@ static _Noreturn void relay_main(struct ring *ring, struct sources *sources, con
 	event_to_ring(ring);
 	sources_reopen(sources);
 	link_init(&relay.link, host, (uint32_t)clock_boot_ns() ^ (uint32_t)getpid());
+	pace_init(&relay.pace, clock_boot_ns());
 	if (ring->shared->starts++ > 0)
 		event_send(WIRE_EVENT_RELAY, (int32_t)ring->shared->starts - 1, NULL);
 	orders_take(&relay);
 
 	for (;;) {
-		/* After a small frame there is a short rest, in which small writes come together in the pipes. */
-		bool listen = !relay.blocked && (relay.closing || clock_boot_ns() >= link_rest(&relay.link));
+		bool listen = !relay.blocked && (relay.closing || clock_boot_ns() >= relay.pace.until_ns);
 
 		relay_wait(&relay, polled, listen);
 		ring->patient = link_flows(&relay.link, ring);

@@ -18,8 +18,9 @@
 #include "source.h"
 
 #define SYSLOG_PATH "/dev/log"
-#define CHUNKS_A_ROUND 5         /* more than a pipe's 64 KiB: what was in it is out before the next source is read */
 #define MESSAGES_A_ROUND 256
+#define PTY_WEIGHT 16            /* a pseudo-terminal holds 4 KiB */
+#define SYSLOG_WEIGHT 128        /* a datagram's, whatever its size: there are 512 places (early.c) */
 #define CLOSERS_MAX 4
 
 static const uint8_t streams[SOURCES] = {
@@ -226,17 +227,14 @@ static size_t kernel_read(int fd, struct ring *ring, bool *blocked)
 
 /* --- bytes and datagrams ---------------------------------------------------------------------------------------- */
 
-/* One read of just what FIONREAD promised, straight into the ring. 0: nothing there, or no room. */
-static size_t chunk_read(int fd, struct ring *ring, uint8_t stream, uint8_t kind, uint32_t *left_out, bool *blocked)
+/* One read of up to `waiting` bytes, straight into the ring. 0: nothing came, or no room. */
+static size_t chunk_read(int fd, struct ring *ring, uint8_t stream, uint8_t kind, uint32_t waiting, bool *blocked)
 {
 	struct wire_record record = { .kind = kind, .stream = stream, .pri = WIRE_PRI_NONE };
 	uint8_t *room;
 	ssize_t n;
-	int waiting = 0;
 
-	if (ioctl(fd, FIONREAD, &waiting) < 0 || waiting <= 0)
-		return 0;
-	record.length = (uint32_t)waiting < RING_CHUNK ? (uint32_t)waiting : RING_CHUNK;
+	record.length = waiting < RING_CHUNK ? waiting : RING_CHUNK;
 	room = ring_reserve(ring, record.length);
 	if (!room) {
 		*blocked = true;
@@ -247,19 +245,27 @@ static size_t chunk_read(int fd, struct ring *ring, uint8_t stream, uint8_t kind
 	n = read(fd, room, record.length);
 	if (n <= 0)
 		return 0;
-	*left_out = (uint32_t)waiting - record.length;
 	record.length = (uint32_t)n;
 	ring_commit(ring, &record);
 	return (size_t)n;
 }
 
+/* What can be read without waiting: the next datagram's size, or all that is in a pipe. */
+static uint32_t waiting_bytes(int fd)
+{
+	int waiting;
+
+	return ioctl(fd, FIONREAD, &waiting) < 0 || waiting < 0 ? 0 : (uint32_t)waiting;
+}
+
+/* All that there was when it was asked, so that the next source's is not older. */
 static size_t bytes_read(int fd, struct ring *ring, uint8_t stream, bool *blocked)
 {
+	uint32_t waiting = waiting_bytes(fd);
 	size_t total = 0, n;
-	uint32_t left;
 
-	for (int i = 0; i < CHUNKS_A_ROUND; i++, total += n) {
-		n = chunk_read(fd, ring, stream, WIRE_KIND_BYTES, &left, blocked);
+	for (; waiting > 0; waiting -= (uint32_t)n, total += n) {
+		n = chunk_read(fd, ring, stream, WIRE_KIND_BYTES, waiting, blocked);
 		if (n == 0)
 			break;
 	}
@@ -271,14 +277,15 @@ static size_t syslog_read(int fd, struct ring *ring, bool *blocked)
 	size_t total = 0, n;
 
 	for (int i = 0; i < MESSAGES_A_ROUND; i++, total += n) {
-		uint32_t cut = 0;
+		uint32_t waiting;
 
 		/* Room for the gap too that follows a datagram which is longer than a record. */
 		if (ring_blocks(ring, RING_CHUNK + 64)) {
 			*blocked = true;
 			break;
 		}
-		n = chunk_read(fd, ring, WIRE_STREAM_SYSLOG, WIRE_KIND_MESSAGE, &cut, blocked);
+		waiting = waiting_bytes(fd);
+		n = waiting ? chunk_read(fd, ring, WIRE_STREAM_SYSLOG, WIRE_KIND_MESSAGE, waiting, blocked) : 0;
 		if (n == 0) {
 			char byte;
 			ssize_t peeked = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -288,9 +295,10 @@ static size_t syslog_read(int fd, struct ring *ring, bool *blocked)
 			/* An empty datagram promises nothing and would stay for ever. One that has just come is not to go. */
 			if (peeked == 0)
 				recv(fd, &byte, 0, MSG_DONTWAIT);
+		} else if (waiting > n) {
+			gap_append(ring, WIRE_STREAM_SYSLOG, WIRE_LOSS_DATAGRAM, 1, waiting - n, 0);
 		}
-		if (cut > 0)
-			gap_append(ring, WIRE_STREAM_SYSLOG, WIRE_LOSS_DATAGRAM, 1, cut, 0);
+		total += SYSLOG_WEIGHT;
 	}
 	return total;
 }
@@ -364,6 +372,8 @@ size_t source_read(struct sources *s, enum source_id id, struct ring *ring, stru
 		return syslog_read(s->fd[id], ring, blocked);
 	case SOURCE_EVENT:
 		return event_read(s->fd[id], ring, orders, blocked);
+	case SOURCE_CONSOLE_PTY:
+		return PTY_WEIGHT * bytes_read(s->fd[id], ring, streams[id], blocked);
 	default:
 		return bytes_read(s->fd[id], ring, streams[id], blocked);
 	}

@@ -541,133 +541,6 @@ static void patience(void **state)
 	assert_false(link_flows(&f->link, &f->ring));
 }
 
-/* --- resting ---------------------------------------------------------------------------------------------------- */
-
-static void small_writes_come_together(void **state)
-{
-	struct fixture *f = *state;
-
-	connect_up(f);
-	time_ns += 100 * MS;
-	append(f, 10);
-	turn(f);
-	hear_all(f);
-	assert_int_equal(f->frames, 1);
-	assert_int_equal(link_rest(&f->link), time_ns + 4 * MS);
-	for (int i = 0; i < 7; i++) {
-		append(f, 10);
-		later(f, MS / 2);
-		hear_all(f);
-		assert_int_equal(f->frames, 1);
-		assert_int_equal(link_timer(&f->link, &f->ring), link_rest(&f->link));
-	}
-	later(f, MS / 2);
-	hear_all(f);
-	assert_int_equal(f->frames, 2);
-	assert_int_equal(f->model.next, 8);
-	ack(f);
-}
-
-/* A trickle is collected for longer and longer; after some quiet, or much at once, it begins anew. */
-static void a_trickle_rests_longer(void **state)
-{
-	static const uint64_t rests[] = { 4, 8, 16, 32, 32, 32 };
-	struct fixture *f = *state;
-
-	connect_up(f);
-	time_ns += 100 * MS;
-	append(f, 10);
-	turn(f);
-	for (unsigned i = 0; i < 6; i++) {
-		hear_all(f);
-		assert_int_equal(f->frames, i + 1);
-		assert_int_equal(link_rest(&f->link) - time_ns, rests[i] * MS);
-		append(f, 10);
-		later(f, rests[i] * MS - 1);
-		assert_int_equal(hear(f), 0);
-		later(f, 1);
-	}
-	hear_all(f);
-	ack(f);
-	later(f, (32 + 64) * MS);
-	append(f, 10);
-	turn(f);
-	assert_int_equal(link_rest(&f->link) - time_ns, 32 * MS);        /* not quiet for long enough */
-	later(f, (32 + 64) * MS + 1);
-	append(f, 10);
-	turn(f);
-	assert_int_equal(link_rest(&f->link) - time_ns, 4 * MS);
-	later(f, 4 * MS);
-	append(f, 10);
-	turn(f);
-	assert_int_equal(link_rest(&f->link) - time_ns, 8 * MS);
-	append(f, 2000);
-	turn(f);
-	hear_all(f);
-	assert_int_equal(f->model.next, f->model.made);
-	assert_int_equal(link_rest(&f->link) - time_ns, 8 * MS);         /* it brought enough */
-	later(f, 8 * MS);
-	append(f, 9000);
-	turn(f);
-	hear_all(f);
-	assert_int_equal(f->model.next, f->model.made);
-	assert_true(link_rest(&f->link) <= time_ns);                     /* a flood */
-	append(f, 10);
-	turn(f);
-	assert_int_equal(link_rest(&f->link) - time_ns, 4 * MS);
-}
-
-static void much_does_not_rest(void **state)
-{
-	struct fixture *f = *state;
-
-	connect_up(f);
-	append(f, 10);
-	turn(f);
-	append(f, 1000 - WIRE_RECORD_HEADER);
-	turn(f);
-	hear_all(f);
-	assert_int_equal(f->frames, 1);
-	append(f, 24);
-	turn(f);
-	hear_all(f);
-	assert_int_equal(f->frames, 2);
-	append(f, 10);
-	turn(f);
-	assert_int_equal(hear(f), 0);    /* the rest after the first frame goes on */
-	time_ns += 4 * MS;
-	turn(f);
-	assert_int_equal(hear(f), WIRE_RECORDS);
-}
-
-static void the_end_does_not_rest(void **state)
-{
-	struct fixture *f = *state;
-
-	connect_up(f);
-	append(f, 10);
-	turn(f);
-	append(f, 10);
-	turn_for(f, true);
-	hear(f);
-	assert_int_equal(f->model.next, 1);
-	assert_int_equal(hear(f), WIRE_RECORDS);
-	assert_int_equal(hear(f), WIRE_END);
-}
-
-static void no_rest_without_a_connection(void **state)
-{
-	struct fixture *f = *state;
-
-	connect_up(f);
-	append(f, 10);
-	turn(f);
-	assert_true(link_rest(&f->link) > time_ns);
-	hang_up(f);
-	turn(f);
-	assert_int_equal(link_rest(&f->link), 0);
-}
-
 /* --- the end ---------------------------------------------------------------------------------------------------- */
 
 static void assert_end(struct fixture *f, uint64_t next)
@@ -855,7 +728,7 @@ static void nonsense(void **state)
 		connect_up(f);
 		hear_all(f);
 		say_next(f, WIRE_ACK, 2);
-		append(f, 50);           /* unsent: a rest goes on */
+		append(f, 50);           /* not sent any more: what comes now ends the connection */
 		model_forget(&f->model, 3, 2);
 		if (!cases[i].up) {
 			hang_up(f);
@@ -1001,8 +874,7 @@ int main(void)
 		TEST(waits_for_the_token), TEST(greeting), TEST(nobody_there), TEST(attempt_times_out),
 		TEST(host_without_a_word), TEST(flows), TEST(host_reads_slowly), TEST(cut_in_a_frame),
 		TEST(silence), TEST(an_hour_of_nothing), TEST(full_flight), TEST(lost_while_a_lost_is_out),
-		TEST(patience), TEST(small_writes_come_together), TEST(a_trickle_rests_longer),
-		TEST(much_does_not_rest), TEST(the_end_does_not_rest), TEST(no_rest_without_a_connection),
+		TEST(patience),
 		TEST(ends), TEST(ends_empty), TEST(has_more_to_say), TEST(late_end_ack),
 		TEST(ends_again_after_a_cut), TEST(refused_by_the_host), TEST(nonsense), TEST(noise),
 		TEST(cut_in_the_hosts_words), TEST(cut_in_the_guests_words),
