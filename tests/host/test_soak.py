@@ -7,17 +7,13 @@ import os
 import random
 import socket
 import struct
-import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-import guest_sim as sim  # noqa: E402
-from guest_sim import Cut, Guest, record  # noqa: E402
-from test_hawserd import host  # noqa: E402, F401
+import guest_sim as sim
+from guest_sim import Cut, Guest, record
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "5"))
 SEED = int(os.environ.get("SOAK_SEED", "1"))

@@ -16,7 +16,7 @@ for folder in HERE, HERE.parent, HERE.parent / "host":
         sys.path.insert(0, str(folder))
 
 from boot.conftest import guest, kit, pytest_runtest_makereport  # noqa: E402, F401
-from test_hawserd import Host, wait_for  # noqa: E402
+from daemon import Host, wait_for  # noqa: E402
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import time
 import pytest
 from boot import wire
 from canary import HALF, PAGE, Canary, Count, files_below
-from test_hawserd import wait_for
+from daemon import wait_for
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MEBIBYTE = 1 << 20

@@ -14,7 +14,7 @@ import guest_sim as sim
 import pytest
 from canary import Canary, files_below
 from guest_sim import Cut, Refused
-from test_hawserd import refused, wait_for
+from daemon import refused, wait_for
 
 MEBIBYTE = 1 << 20
 
