@@ -12,6 +12,7 @@
 #include "listen.h"
 #include "loop.h"
 #include "secret.h"
+#include "service.h"
 #include "store.h"
 #include "vms.h"
 
@@ -32,6 +33,7 @@ struct daemon {
 	struct secret_arena arena;
 	struct store_home home;
 	struct journald journald;                /* used when home.journald is set */
+	struct service service;
 	struct outlet outlet;                    /* fd -1: there is none */
 	struct vms vms;
 	struct listener vsock[LISTEN_SERVICES];  /* AF_VSOCK: for all machines */

@@ -13,6 +13,7 @@
 #include "../vsock/wire.h"
 #include "daemonconfig.h"
 #include "json.h"
+#include "scrape.h"
 
 #define FILE_MAX (1 << 20)
 
@@ -69,6 +70,7 @@ static const struct json_field fields[] = {
 	{ "helloTimeoutMs", JSON_KIND_U32, AT(hello_timeout_ms), .min = 10, .max = 60000 },
 	{ "limits", JSON_KIND_OBJECT, .fields = limit_fields },
 	{ "log", JSON_KIND_OBJECT, .fields = log_fields },
+	{ "metrics", JSON_KIND_STRING, AT(metrics), .min = 1, .max = 200, .check = scrape_place },
 	{ NULL },
 };
 
@@ -98,7 +100,8 @@ void daemonconfig_free(struct daemonconfig *config)
 	free(config->vms);
 	free(config->state);
 	free(config->runtime);
-	config->vms = config->state = config->runtime = NULL;
+	free(config->metrics);
+	config->vms = config->state = config->runtime = config->metrics = NULL;
 }
 
 int daemonconfig_parse(struct daemonconfig *config, const char *text, size_t len, const char *file,

@@ -15,6 +15,7 @@ enum { DAEMONCONFIG_SYNC_WRITE, DAEMONCONFIG_SYNC_FDATASYNC };
 struct daemonconfig {
 	/* Of the file. */
 	char *vms, *state, *runtime;             /* directories */
+	char *metrics;                           /* where scrapers connect; NULL: nowhere */
 	uint32_t port;                           /* the base: boot, +1 log */
 	bool vsock;                              /* listen on AF_VSOCK */
 	uint32_t grace_ms, hello_timeout_ms;

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "../vsock/log.h"
@@ -22,6 +19,7 @@
 #include "daemon.h"
 #include "local.h"
 #include "logs.h"
+#include "scrape.h"
 
 #define DRAIN_MS 500             /* at our end, the reader of standard output has so long to take what waits */
 
@@ -195,6 +193,7 @@ static int daemon_init(struct daemon *daemon, struct problem *problem)
 	if (r < 0)
 		return problem_set(problem, "start", 0, 0, "%s", strerror(-r));
 	daemon->started = loop_now(&daemon->loop);
+	service_init(&daemon->service, &daemon->loop);
 	daemon->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	vms_sweep(&daemon->sweep);
 	return 0;
@@ -214,28 +213,9 @@ static int sockets_open(struct daemon *daemon, struct problem *problem)
 {
 	if (daemon->config.vsock && listener_open_vsock(daemon->vsock, daemon, problem))
 		return -1;
-	return local_listen(daemon, problem);
-}
-
-static void notify(const char *text)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	size_t len = path ? strlen(path) : 0;
-	int fd;
-
-	if (!len || len >= sizeof sa.sun_path || (*path != '/' && *path != '@'))
-		return;
-	memcpy(sa.sun_path, path, len);
-	if (*path == '@')
-		sa.sun_path[0] = 0;
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	if (sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&sa,
-		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
-		log_warn_errno("%s: cannot be told that we are ready", path);
-	close(fd);
+	if (local_listen(daemon, problem))
+		return -1;
+	return scrape_listen(daemon, problem);
 }
 
 static void say_ready(struct daemon *daemon)
@@ -247,7 +227,7 @@ static void say_ready(struct daemon *daemon)
 			log_warn_errno("--ready-fd %d", fd);
 		close(fd);
 	}
-	notify("READY=1\n");
+	service_ready(&daemon->service, daemon->vms.n);
 	log_info("ready: %zu machines", daemon->vms.n);
 }
 
@@ -280,6 +260,12 @@ static void handle(enum loop_kind kind, void *owner, uint32_t events)
 	case LOOP_OUTLET:
 		outlet_event(owner);
 		break;
+	case LOOP_SCRAPE_LISTENER:
+		scrape_listener_event(owner);
+		break;
+	case LOOP_SCRAPE:
+		scrape_event(owner, events);
+		break;
 	}
 }
 
@@ -295,8 +281,10 @@ static int serve(struct daemon *daemon)
 		if (rescan) {
 			rescan = false;
 			log_info("looking at all machines again");
+			service_reloading();
 			vms_reopen(daemon);
 			vms_scan(daemon);
+			service_ready(&daemon->service, daemon->vms.n);
 		}
 	}
 	return EXIT_SUCCESS;
@@ -305,9 +293,10 @@ static int serve(struct daemon *daemon)
 /* Epochs outlive us, on disk; guests notice the cut, and come back to whoever serves then. */
 static void daemon_finish(struct daemon *daemon)
 {
-	notify("STOPPING=1\n");
+	service_stopping();
 	listener_close(daemon->vsock);
 	local_finish(daemon);
+	scrape_finish(daemon);
 	if (daemon->home.outlet)
 		outlet_drain(&daemon->outlet, DRAIN_MS);
 	vms_finish(daemon);

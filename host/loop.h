@@ -22,6 +22,8 @@ enum loop_kind {
 	LOOP_LOCAL_LISTENER,
 	LOOP_LOCAL,
 	LOOP_OUTLET,
+	LOOP_SCRAPE_LISTENER,
+	LOOP_SCRAPE,
 };
 
 struct loop_slot {
