@@ -208,7 +208,8 @@ def test_silence_of_the_guest(boot):
 # --- connections that end, and hosts that make no sense -------------------------------------------------------------
 
 def test_21_cut_after_every_frame(guest):
-    run = guest(wire.log(4 << 20, "block"), script="seq 1 20000; for n in 1 2 3; do cat /bin/busybox; done >&2; sleep 4")
+    run = guest(wire.log(4 << 20, "block"),
+                script="seq 1 20000; for n in 1 2 3; do cat /bin/busybox; done >&2; sleep 4")
     run.host.log_script = [collect_some(n) for n in range(6)] + [collect_some(1)] * 10
     run.run()
     assert run.stdout == numbers(20000) and len(run.host.logs) == 17
