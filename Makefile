@@ -179,14 +179,26 @@ repro:
 	@scripts/deps
 	@scripts/repro
 
+# --- the manual, and all of it in its places ------------------------------------------------------------------------
+.PHONY: manual
+manual:
+	$(Q)scripts/manual $(BUILD)/man
+
+INSTALL_DIRS := bin sbin share/hawser share/doc/hawser share/bash-completion/completions \
+	share/man/man1 share/man/man5 share/man/man8
+
 .PHONY: install
-install: all image
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin share/hawser share/man/man1 share/doc/hawser)
+install: all image manual
+	install -d $(INSTALL_DIRS:%=$(DESTDIR)$(PREFIX)/%)
 	install -s -m 755 $(BUILD)/hawser $(DESTDIR)$(PREFIX)/bin/
 	install -s -m 755 $(BUILD)/hawserd $(DESTDIR)$(PREFIX)/sbin/
 	install -m 644 $(BUILD)/init $(BUILD)/initramfs.cpio $(BUILD)/vmlinux $(BUILD)/bzImage \
 		$(DESTDIR)$(PREFIX)/share/hawser/
-	install -m 644 docs/hawser.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	for section in 1 5 8; do \
+		install -m 644 $(BUILD)/man/*.$$section $(DESTDIR)$(PREFIX)/share/man/man$$section/ || exit; \
+	done
+	install -m 644 host/system/hawser.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hawser
+	ln -sf hawser $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hawserd
 	install -m 644 README.md LICENSE docs/*.md docs/*.json $(DESTDIR)$(PREFIX)/share/doc/hawser/
 
 .PHONY: clean

@@ -93,8 +93,8 @@ def test_host_programs_are_hardened():
 # --- lint ----------------------------------------------------------------------------------------------------------
 
 def shell_scripts():
-    return [path for path in tracked("scripts/*", ".ci/*")
-            if re.match(r"#!/bin/(ba)?sh", path.read_text()) or path.suffix == ".sh"]
+    return [path for path in tracked("scripts/*", ".ci/*", "host/system/*")
+            if re.match(r"#!/bin/(ba)?sh", path.read_text()) or path.suffix in (".sh", ".bash")]
 
 
 def test_shellcheck():
