@@ -92,6 +92,7 @@ static void boot_refuse(struct boot *boot, enum wire_refuse_code code, const cha
 
 	session_refuse(vm->daemon, boot->fd, code, text);
 	vm->refused++;
+	vm->refused_by[code]++;
 	vm_audit(vm, "refused", "boot session: %s: %s", wire_refuse_name((uint16_t)code), text);
 	boot_destroy(boot);
 }

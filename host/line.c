@@ -4,6 +4,7 @@
 
 #include "line.h"
 
+#define SYSLOG_PRI_MAX 191       /* local7.debug */
 #define KEEP_SMALL 512   /* a buffer this small stays for the next line, so that short writes cost no allocation */
 
 bool line_keep(struct line *line, const void *bytes, uint32_t len)
@@ -122,12 +123,28 @@ static bool feed_bytes(struct line *line, const struct wire_record *record, uint
 	return true;
 }
 
+/* "<13>...": what RFC 3164 and RFC 5424 have in common. The bytes stay as they are. */
+static uint16_t syslog_pri(const uint8_t *p, size_t len)
+{
+	unsigned pri = 0;
+	size_t i = 1;
+
+	if (len < 3 || p[0] != '<')
+		return WIRE_PRI_NONE;
+	for (; i < len && i < 4 && p[i] >= '0' && p[i] <= '9'; i++)
+		pri = pri * 10 + (p[i] - '0');
+	return i > 1 && i < len && p[i] == '>' && pri <= SYSLOG_PRI_MAX ? (uint16_t)pri : WIRE_PRI_NONE;
+}
+
 static bool feed_message(struct line *line, const struct wire_record *record, uint64_t seq, line_emit *emit,
 	void *context)
 {
 	const uint8_t *p = record->data;
 	size_t len = record->length;
+	struct wire_record marked = *record;
 
+	if (record->stream == WIRE_STREAM_SYSLOG && record->pri == WIRE_PRI_NONE)
+		marked.pri = syslog_pri(p, len);
 	/* The kernel's own number stands before each part of its message. */
 	if (record->stream == WIRE_STREAM_KERNEL) {
 		struct wire_in in = { .p = p, .end = p + len };
@@ -136,7 +153,7 @@ static bool feed_message(struct line *line, const struct wire_record *record, ui
 		p = in.bad ? p + len : in.p;
 		len -= (size_t)(p - record->data);
 	}
-	return feed_part(line, record, seq, 0, p, len, !(record->kind & WIRE_KIND_MORE), emit, context);
+	return feed_part(line, &marked, seq, 0, p, len, !(record->kind & WIRE_KIND_MORE), emit, context);
 }
 
 bool line_feed(struct line *line, const struct wire_record *record, uint64_t seq, line_emit *emit, void *context)

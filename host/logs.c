@@ -84,6 +84,7 @@ static void logs_refuse(struct logs *logs, enum wire_refuse_code code, const cha
 
 	session_refuse(vm->daemon, logs->fd, code, text);
 	vm->refused++;
+	vm->refused_by[code]++;
 	logs_detach(logs);
 	/* What came before the wrong frame is good: it is stored, and was acknowledged or comes again. */
 	vm_audit(vm, "refused", "log session: %s: %s", wire_refuse_name((uint16_t)code), text);

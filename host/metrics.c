@@ -125,22 +125,22 @@ static uint64_t vm_acknowledged(const struct vm *vm)
 
 static const struct store_count *count_stored(const struct store_stream *stream)
 {
-	return &stream->stored;
+	return &stream->now.stored;
 }
 
 static const struct store_count *count_duplicate(const struct store_stream *stream)
 {
-	return &stream->duplicate;
+	return &stream->now.duplicate;
 }
 
 static const struct store_count *count_lost(const struct store_stream *stream)
 {
-	return stream->lost;
+	return stream->now.lost;
 }
 
 static const struct store_count *count_gap(const struct store_stream *stream)
 {
-	return stream->gap;
+	return stream->now.gap;
 }
 
 static uint64_t number_of(const struct family *family, const struct store_count *count)

@@ -26,30 +26,40 @@ static void put_reasons(struct json_out *out, const char *key, const struct stor
 	json_put_close(out, '}');
 }
 
-static bool stream_is_empty(const struct store_stream *stream)
+static bool counts_are_empty(const struct store_counts *counts)
 {
-	bool empty = !stream->stored.records && !stream->produced.records && !stream->duplicate.records;
+	static const struct store_counts none;
 
-	for (uint8_t reason = 1; reason < WIRE_LOSSES; reason++)
-		empty = empty && !stream->lost[reason].records && !stream->gap[reason].records;
-	return empty;
+	return memcmp(counts, &none, sizeof none) == 0;
 }
 
+static void put_counts(struct json_out *out, const char *stream, const struct store_counts *counts)
+{
+	if (counts_are_empty(counts))
+		return;
+	json_put_open(out, stream, '{');
+	put_count(out, "produced", &counts->produced);
+	put_count(out, "stored", &counts->stored);
+	put_count(out, "duplicates", &counts->duplicate);
+	put_count(out, "replayed", &counts->replayed);
+	put_reasons(out, "lost", counts->lost);
+	put_reasons(out, "gaps", counts->gap);
+	json_put_close(out, '}');
+}
+
+/* This boot's, and those of all boots together. */
 static void put_streams(struct json_out *out, const struct store *store)
 {
 	json_put_open(out, "streams", '{');
+	for (uint8_t s = 1; s < WIRE_STREAMS; s++)
+		put_counts(out, wire_stream_name(s), &store->streams[s].now);
+	json_put_close(out, '}');
+	json_put_open(out, "totals", '{');
 	for (uint8_t s = 1; s < WIRE_STREAMS; s++) {
-		const struct store_stream *stream = &store->streams[s];
+		struct store_counts total = store->streams[s].past;
 
-		if (stream_is_empty(stream))
-			continue;
-		json_put_open(out, wire_stream_name(s), '{');
-		put_count(out, "produced", &stream->produced);
-		put_count(out, "stored", &stream->stored);
-		put_count(out, "duplicates", &stream->duplicate);
-		put_reasons(out, "lost", stream->lost);
-		put_reasons(out, "gaps", stream->gap);
-		json_put_close(out, '}');
+		store_counts_add(&total, &store->streams[s].now);
+		put_counts(out, wire_stream_name(s), &total);
 	}
 	json_put_close(out, '}');
 }
@@ -61,6 +71,15 @@ static void put_epoch(struct json_out *out, const struct store *store)
 	json_put_string(out, "boot", *store->who.boot ? store->who.boot : NULL);
 	json_put_u64(out, "next", store->next);
 	json_put_u64(out, "acknowledged", store->durable);
+	json_put_close(out, '}');
+}
+
+static void put_refusals(struct json_out *out, const char *key, const uint64_t refused[static WIRE_REFUSE_CODES])
+{
+	json_put_open(out, key, '{');
+	for (uint16_t code = 1; code < WIRE_REFUSE_CODES; code++)
+		if (refused[code])
+			json_put_u64(out, wire_refuse_name(code), refused[code]);
 	json_put_close(out, '}');
 }
 
@@ -86,6 +105,7 @@ static void put_vm(struct json_out *out, const struct vm *vm)
 	json_put_u64(out, "boots", vm->boots_served);
 	json_put_u64(out, "logSessions", vm->log_sessions);
 	json_put_u64(out, "refused", vm->refused);
+	put_refusals(out, "refusedBy", vm->refused_by);
 	json_put_u64(out, "auditsDropped", vm->audits_dropped);
 	json_put_u64(out, "accountingErrors", vm->store.accounting_errors);
 	json_put_u64(out, "ownLinesDropped", vm->store.own_dropped);
@@ -93,7 +113,6 @@ static void put_vm(struct json_out *out, const struct vm *vm)
 	json_put_u64(out, "files", vm->store.quota_files);
 	json_put_u64(out, "bytes", vm->store.quota_bytes);
 	json_put_close(out, '}');
-	put_count(out, "replayed", &vm->store.replayed);
 	put_streams(out, &vm->store);
 	json_put_close(out, '}');
 }
@@ -112,11 +131,7 @@ static void put_counters(struct json_out *out, const struct daemon *daemon)
 	json_put_u64(out, "noDescriptor", counters->no_descriptor);
 	json_put_u64(out, "followersDropped", counters->followers_dropped);
 	json_put_u64(out, "refusedByGuest", counters->refused_by_guest);
-	json_put_open(out, "refused", '{');
-	for (uint16_t code = 1; code < WIRE_REFUSE_CODES; code++)
-		if (counters->refused[code])
-			json_put_u64(out, wire_refuse_name(code), counters->refused[code]);
-	json_put_close(out, '}');
+	put_refusals(out, "refused", counters->refused);
 	json_put_close(out, '}');
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "account.h"
 #include "client.h"
 #include "outqueue.h"
 #include "show.h"
@@ -15,17 +16,22 @@
 #define ANSWER_MS 10000
 
 static const char usage[] =
-	"usage: hawser status [--json] [--runtime DIR]\n"
+	"usage: hawser status [--json] [--runtime DIR] [VM]\n"
 	"\n"
-	"Shows which machines a hawserd serves, and how they are.\n"
+	"Shows which machines a hawserd serves, and how they are; of one machine, the account of its log.\n"
 	"\n"
 	"  --json           as hawserd says it, one JSON object\n"
 	"  --runtime DIR    the hawserd whose runtime directory this is (default /run/hawser)\n"
 	"\n"
 	"Exit status: 0; 1 a failure; 2 wrong usage.\n";
 
+struct options {
+	const char *runtime, *vm;
+	bool json;
+};
+
 /* -1: go on; else the exit status. */
-static int parse(bool *json, const char **runtime, int argc, char *argv[])
+static int parse(struct options *o, int argc, char *argv[])
 {
 	static const struct option longs[] = {
 		{ "json", no_argument, NULL, 'j' }, { "runtime", required_argument, NULL, 'r' },
@@ -33,9 +39,9 @@ static int parse(bool *json, const char **runtime, int argc, char *argv[])
 	};
 	for (int c; (c = getopt_long(argc, argv, "h", longs, NULL)) != -1;) {
 		if (c == 'j')
-			*json = true;
+			o->json = true;
 		else if (c == 'r')
-			*runtime = optarg;
+			o->runtime = optarg;
 		else if (c == 'h') {
 			fputs(usage, stdout);
 			return 0;
@@ -44,9 +50,10 @@ static int parse(bool *json, const char **runtime, int argc, char *argv[])
 			return 2;
 		}
 	}
-	if (optind == argc)
+	o->vm = argv[optind];
+	if (!o->vm || optind + 1 == argc)
 		return -1;
-	fprintf(stderr, "hawser status: %s: nothing is expected here; see hawser status --help\n", argv[optind]);
+	fprintf(stderr, "hawser status: %s: nothing is expected here; see hawser status --help\n", argv[optind + 1]);
 	return 2;
 }
 
@@ -124,7 +131,7 @@ static int machine_read(const struct json_value *object, struct machine_status *
 	if (json_member(object, "epoch", &member) && json_is_map(&member) &&
 		client_fields_read(&member, epoch_fields, m, problem) < 0)
 		return -1;
-	return json_member(object, "streams", &member) && json_is_map(&member) ? streams_read(&member, m, problem) : 0;
+	return json_member(object, "totals", &member) && json_is_map(&member) ? streams_read(&member, m, problem) : 0;
 }
 
 static void machine_free(struct machine_status *m)
@@ -137,6 +144,12 @@ static void machine_free(struct machine_status *m)
 }
 
 /* --- the table -------------------------------------------------------------------------------------------------- */
+
+static void heading_show(struct outqueue *out)
+{
+	outqueue_printf(out, "%-20s %-8s %-4s %5s %10s %8s  %s\n", "NAME", "STATE", "LOG", "BOOTS", "STORED", "LOST",
+		"ADDRESS");
+}
 
 static void machine_show(const struct machine_status *m, struct outqueue *out)
 {
@@ -152,21 +165,39 @@ static void machine_show(const struct machine_status *m, struct outqueue *out)
 	outqueue_printf(out, "\n");
 }
 
-static int table_show(const char *line, size_t len, struct outqueue *out, struct problem *problem)
+static int account_of(const struct json_value *machine, struct outqueue *out, struct problem *problem)
+{
+	return account_show(machine, "streams", "This boot:", out, problem) < 0 ||
+		account_show(machine, "totals", "All boots:", out, problem) < 0 ||
+		account_show_refusals(machine, out, problem) < 0 ? -1 : 0;
+}
+
+/* 1: shown; 0: it is not the one that was asked for; -1 with the problem set. */
+static int item_show(const struct options *o, const struct json_value *item, struct outqueue *out,
+	struct problem *problem)
+{
+	struct machine_status m = { 0 };
+	int result = machine_read(item, &m, problem) < 0 ? -1 : !o->vm || (m.name && strcmp(m.name, o->vm) == 0);
+	if (result > 0)
+		machine_show(&m, out);
+	machine_free(&m);
+	return result > 0 && o->vm && account_of(item, out, problem) < 0 ? -1 : result;
+}
+
+static int table_show(const struct options *o, const char *line, size_t len, struct outqueue *out,
+	struct problem *problem)
 {
 	struct json *json = json_read(line, len, "status", problem);
 	struct json_value machines, item = { 0 };
-	int result = json ? 0 : -1;
-	outqueue_printf(out, "%-20s %-8s %-4s %5s %10s %8s  %s\n", "NAME", "STATE", "LOG", "BOOTS", "STORED", "LOST",
-		"ADDRESS");
+	int result = json ? 0 : -1, shown = 0;
+	heading_show(out);
 	if (json && json_member(json_top(json), "vms", &machines) && json_is_list(&machines))
-		while (result == 0 && json_next(&machines, &item)) {
-			struct machine_status m = { 0 };
-			result = machine_read(&item, &m, problem);
-			if (result == 0)
-				machine_show(&m, out);
-			machine_free(&m);
+		while (result >= 0 && json_next(&machines, &item)) {
+			result = item_show(o, &item, out, problem);
+			shown += result > 0;
 		}
+	if (result >= 0 && o->vm && !shown)
+		result = problem_set(problem, o->vm, 0, 0, "no machine of this name is served");
 	json_free(json);
 	return result;
 }
@@ -189,24 +220,24 @@ int status_cmd_main(int argc, char *argv[])
 	struct client client;
 	struct outqueue out;
 	struct problem problem = { .text = "" };
-	const char *line, *runtime = NULL;
+	struct options o = { 0 };
+	const char *line;
 	size_t len;
-	bool json = false;
 
-	int result = parse(&json, &runtime, argc, argv);
+	int result = parse(&o, argc, argv);
 	if (result >= 0)
 		return result;
-	if (!client_open(&client, runtime))
+	if (!client_open(&client, o.runtime))
 		return 1;
 	outqueue_init(&out, STDOUT_FILENO);
 	result = answer_get(&client, &line, &len);
 	if (result <= 0)
 		fprintf(stderr, "hawser status: hawserd did not answer: %s\n",
 			result ? strerror(-result) : "it hung up");
-	else if (json) {
+	else if (o.json) {
 		outqueue_put(&out, line, len);
 		outqueue_put(&out, "\n", 1);
-	} else if (table_show(line, len, &out, &problem) < 0) {
+	} else if (table_show(&o, line, len, &out, &problem) < 0) {
 		fprintf(stderr, "hawser status: %s\n", problem.text);
 		result = -1;
 	}

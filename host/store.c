@@ -87,7 +87,6 @@ void store_clear(struct store *store)
 		store->streams[s] = (struct store_stream){ 0 };
 	}
 	store->next = store->durable = store->received = 0;
-	store->replayed = (struct store_count){ 0 };
 }
 
 void store_finish(struct store *store)
@@ -202,10 +201,28 @@ int store_probe(struct store *store)
 	return store->error;
 }
 
+/* With the counts of the epoch that is over. One without END has produced what came of it, as far as anybody knows. */
+static struct store_counts passed(const struct store_stream *stream)
+{
+	struct store_counts past = stream->past, now = stream->now;
+	struct store_count known = store_known(&now);
+
+	if (now.produced.records < known.records)
+		now.produced = known;
+	store_counts_add(&past, &now);
+	return past;
+}
+
 void store_epoch_begun(struct store *store)
 {
+	struct store_counts past[WIRE_STREAMS];
+
 	store_flush_lines(store);        /* of the epoch before */
+	for (int s = 1; s < WIRE_STREAMS; s++)
+		past[s] = passed(&store->streams[s]);
 	store_clear(store);
+	for (int s = 1; s < WIRE_STREAMS; s++)
+		store->streams[s].past = past[s];
 	who_set(store);
 	store->epoch_changed = true;
 	store_begin(store);

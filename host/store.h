@@ -58,12 +58,19 @@ struct store_count {
 	uint64_t records, bytes;
 };
 
-struct store_stream {
-	struct line line;
-	struct store_count stored, duplicate;
+struct store_counts {
+	struct store_count stored;
+	struct store_count duplicate;            /* came again and was dropped */
+	struct store_count replayed;             /* came again although it had come before, stored or not */
+	struct store_count produced;             /* said by the last END; before it, 0 */
 	struct store_count lost[WIRE_LOSSES];    /* had a number and was dropped: LOST */
 	struct store_count gap[WIRE_LOSSES];     /* never got a number: gap records */
-	struct store_count produced;             /* said by the last END */
+};
+
+struct store_stream {
+	struct line line;
+	struct store_counts now;                 /* of this epoch */
+	struct store_counts past;                /* of those before it, as far as the journal goes back */
 	bool changed;                            /* counts that the journal has not got */
 	bool fed;                                /* since the last look for idle lines */
 };
@@ -85,7 +92,6 @@ struct store {
 	uint64_t durable;                /* all below may be acknowledged */
 	struct store_stream streams[WIRE_STREAMS];
 	uint64_t received;               /* the highest number that ever came in this epoch, plus 1 */
-	struct store_count replayed;     /* came again although they had come before */
 	uint64_t quota_files, quota_bytes;       /* what the quota has cost, since hawserd's start */
 	uint64_t accounting_errors, own_dropped, batches, bytes_written;
 };
@@ -122,6 +128,10 @@ int store_write(struct store *store);
 int store_settle(struct store *store);
 /* The outlet has not written yet what is to be settled. */
 bool store_held(const struct store *store);
+
+void store_counts_add(struct store_counts *sum, const struct store_counts *counts);
+/* Stored or lost: what must be what was produced. */
+struct store_count store_known(const struct store_counts *counts);
 
 /* Shows followers the lines that have waited for their end since the call before. True: there are open lines. */
 bool store_show_idle(struct store *store);

@@ -9,6 +9,7 @@ enum entry_type {
 	ENTRY_LINE,              /* a line without its end, from the start of the piece */
 	ENTRY_MORE,              /* more bytes of it */
 	ENTRY_DROP,              /* it is written */
+	ENTRY_PAST,              /* counts of one stream in all epochs before */
 };
 
 static void put_count(struct wire_out *out, const struct store_count *count)
@@ -56,16 +57,17 @@ static void put_state(struct wire_out *out, const struct store *store)
 	wire_end(out);
 }
 
-static void put_counts(struct wire_out *out, uint8_t s, const struct store_stream *stream)
+static void put_counts(struct wire_out *out, enum entry_type type, uint8_t s, const struct store_counts *counts)
 {
-	wire_begin(out, ENTRY_COUNTS);
+	wire_begin(out, (uint16_t)type);
 	wire_put_u8(out, s);
-	put_count(out, &stream->stored);
-	put_count(out, &stream->duplicate);
-	put_count(out, &stream->produced);
+	put_count(out, &counts->stored);
+	put_count(out, &counts->duplicate);
+	put_count(out, &counts->replayed);
+	put_count(out, &counts->produced);
 	for (int reason = 0; reason < WIRE_LOSSES; reason++) {
-		put_count(out, &stream->lost[reason]);
-		put_count(out, &stream->gap[reason]);
+		put_count(out, &counts->lost[reason]);
+		put_count(out, &counts->gap[reason]);
 	}
 	wire_end(out);
 }
@@ -118,8 +120,10 @@ void store_journal_put(const struct store *store, bool whole)
 	for (uint8_t s = 1; s < WIRE_STREAMS; s++) {
 		const struct store_stream *stream = &store->streams[s];
 
+		if (whole)
+			put_counts(out, ENTRY_PAST, s, &stream->past);
 		if (stream->changed || whole)
-			put_counts(out, s, stream);
+			put_counts(out, ENTRY_COUNTS, s, &stream->now);
 		put_line(out, s, &stream->line, whole);
 	}
 	put_state(out, store);
@@ -151,14 +155,15 @@ static bool get_line(struct wire_in *in, struct line *line)
 	return true;
 }
 
-static bool get_counts(struct wire_in *in, struct store_stream *stream)
+static bool get_counts(struct wire_in *in, struct store_counts *counts)
 {
-	get_count(in, &stream->stored);
-	get_count(in, &stream->duplicate);
-	get_count(in, &stream->produced);
+	get_count(in, &counts->stored);
+	get_count(in, &counts->duplicate);
+	get_count(in, &counts->replayed);
+	get_count(in, &counts->produced);
 	for (int reason = 0; reason < WIRE_LOSSES; reason++) {
-		get_count(in, &stream->lost[reason]);
-		get_count(in, &stream->gap[reason]);
+		get_count(in, &counts->lost[reason]);
+		get_count(in, &counts->gap[reason]);
 	}
 	return true;
 }
@@ -179,7 +184,9 @@ static bool replay_stream(struct store *store, uint16_t type, struct wire_in *in
 		return false;
 	switch (type) {
 	case ENTRY_COUNTS:
-		return get_counts(in, stream);
+		return get_counts(in, &stream->now);
+	case ENTRY_PAST:
+		return get_counts(in, &stream->past);
 	case ENTRY_LINE:
 		return get_line(in, &stream->line);
 	case ENTRY_MORE:

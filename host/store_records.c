@@ -13,6 +13,32 @@ static void count(struct store_count *counts, uint64_t records, uint64_t bytes)
 	counts->bytes += bytes;
 }
 
+struct store_count store_known(const struct store_counts *counts)
+{
+	struct store_count sum = counts->stored;
+
+	for (int reason = 1; reason < WIRE_LOSSES; reason++)
+		count(&sum, counts->lost[reason].records, counts->lost[reason].bytes);
+	return sum;
+}
+
+static void count_add(struct store_count *sum, const struct store_count *more)
+{
+	count(sum, more->records, more->bytes);
+}
+
+void store_counts_add(struct store_counts *sum, const struct store_counts *counts)
+{
+	count_add(&sum->stored, &counts->stored);
+	count_add(&sum->duplicate, &counts->duplicate);
+	count_add(&sum->replayed, &counts->replayed);
+	count_add(&sum->produced, &counts->produced);
+	for (int reason = 1; reason < WIRE_LOSSES; reason++) {
+		count_add(&sum->lost[reason], &counts->lost[reason]);
+		count_add(&sum->gap[reason], &counts->gap[reason]);
+	}
+}
+
 /* Bytes of this stream are missing from here on: what is open cannot be joined to what comes. */
 static void break_line(struct store *store, uint8_t s)
 {
@@ -49,7 +75,7 @@ static void take_gap(struct store *store, const struct wire_record *record, uint
 	note.reason = gap.reason;
 	note.records = gap.records;
 	note.bytes = gap.bytes;
-	count(&store->streams[record->stream].gap[gap.reason], gap.records, gap.bytes);
+	count(&store->streams[record->stream].now.gap[gap.reason], gap.records, gap.bytes);
 	batch_note(store, &note);
 }
 
@@ -57,7 +83,7 @@ static void take(struct store *store, const struct wire_record *record, uint64_t
 {
 	struct store_stream *stream = &store->streams[record->stream];
 
-	count(&stream->stored, 1, record->length);
+	count(&stream->now.stored, 1, record->length);
 	stream->changed = stream->fed = true;
 	if (record->kind == WIRE_KIND_EVENT)
 		take_event(store, record, seq);
@@ -79,11 +105,11 @@ const char *store_records(struct store *store, const struct wire_log *log)
 		return NULL;
 	for (; !store->error && wire_record_next(&in, &record); seq++) {
 		if (seq < store->received)
-			count(&store->replayed, 1, record.length);
+			count(&store->streams[record.stream].now.replayed, 1, record.length);
 		else
 			store->received = seq + 1;
 		if (seq < store->next) {
-			count(&store->streams[record.stream].duplicate, 1, record.length);
+			count(&store->streams[record.stream].now.duplicate, 1, record.length);
 			store->streams[record.stream].changed = true;
 			continue;
 		}
@@ -113,7 +139,7 @@ const char *store_lost(struct store *store, const struct wire_log *log)
 			.records = lost->records, .bytes = lost->bytes };
 
 		break_line(store, lost->stream);
-		count(&store->streams[lost->stream].lost[lost->reason], lost->records, lost->bytes);
+		count(&store->streams[lost->stream].now.lost[lost->reason], lost->records, lost->bytes);
 		store->streams[lost->stream].changed = true;
 		batch_note(store, &note);
 	}
@@ -128,20 +154,18 @@ static void account(struct store *store)
 {
 	for (uint8_t s = 1; s < WIRE_STREAMS; s++) {
 		const struct store_stream *stream = &store->streams[s];
-		struct store_count sum = stream->stored;
+		struct store_count sum = store_known(&stream->now);
 
-		for (int reason = 1; reason < WIRE_LOSSES; reason++)
-			count(&sum, stream->lost[reason].records, stream->lost[reason].bytes);
-		if (sum.records == stream->produced.records && sum.bytes == stream->produced.bytes)
+		if (sum.records == stream->now.produced.records && sum.bytes == stream->now.produced.bytes)
 			continue;
 		store->accounting_errors++;
 		log_error("%s: %s: %llu records, %llu bytes were made, but %llu records, %llu bytes are stored or lost",
-			store->name, wire_stream_name(s), (unsigned long long)stream->produced.records,
-			(unsigned long long)stream->produced.bytes, (unsigned long long)sum.records,
+			store->name, wire_stream_name(s), (unsigned long long)stream->now.produced.records,
+			(unsigned long long)stream->now.produced.bytes, (unsigned long long)sum.records,
 			(unsigned long long)sum.bytes);
 		store_note(store, "accounting", "%s: made %llu records, %llu bytes; stored or lost %llu records, %llu bytes",
-			wire_stream_name(s), (unsigned long long)stream->produced.records,
-			(unsigned long long)stream->produced.bytes, (unsigned long long)sum.records,
+			wire_stream_name(s), (unsigned long long)stream->now.produced.records,
+			(unsigned long long)stream->now.produced.bytes, (unsigned long long)sum.records,
 			(unsigned long long)sum.bytes);
 	}
 }
@@ -153,13 +177,13 @@ const char *store_end(struct store *store, const struct wire_log *log)
 	if (!store_begin(store))
 		return NULL;
 	for (uint8_t s = 1; s < WIRE_STREAMS; s++) {
-		store->streams[s].produced = (struct store_count){ 0 };
+		store->streams[s].now.produced = (struct store_count){ 0 };
 		store->streams[s].changed = true;
 	}
 	for (uint32_t i = 0; i < log->end.n; i++) {
 		const struct wire_total *total = &log->end.totals[i];
 
-		store->streams[total->stream].produced = (struct store_count){ total->records, total->bytes };
+		store->streams[total->stream].now.produced = (struct store_count){ total->records, total->bytes };
 	}
 	store_flush_lines(store);
 	/* Once more, because END_ACK was cut off: it was said before. */

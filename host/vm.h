@@ -70,6 +70,7 @@ struct vm {
 	struct vm *next_unsettled;
 	bool is_unsettled;
 	uint64_t boots_served, log_sessions, refused;
+	uint64_t refused_by[WIRE_REFUSE_CODES];
 	unsigned audits;                 /* notes in this second: see vm_audit */
 	unsigned audits_dropped;
 	uint64_t audit_second;

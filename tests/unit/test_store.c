@@ -264,11 +264,11 @@ static void duplicates_are_dropped_and_counted(void **state)
 	assert_null(send_frame());
 	assert_int_equal(settle(), 0);
 	assert_int_equal(store.next, 3);
-	assert_int_equal(store.streams[WIRE_STREAM_STDOUT].stored.records, 3);
-	assert_int_equal(store.streams[WIRE_STREAM_STDOUT].stored.bytes, 13);
-	assert_int_equal(store.streams[WIRE_STREAM_STDOUT].duplicate.records, 2);
-	assert_int_equal(store.streams[WIRE_STREAM_STDOUT].duplicate.bytes, 9);
-	assert_int_equal(store.replayed.records, 2);
+	assert_int_equal(store.streams[WIRE_STREAM_STDOUT].now.stored.records, 3);
+	assert_int_equal(store.streams[WIRE_STREAM_STDOUT].now.stored.bytes, 13);
+	assert_int_equal(store.streams[WIRE_STREAM_STDOUT].now.duplicate.records, 2);
+	assert_int_equal(store.streams[WIRE_STREAM_STDOUT].now.duplicate.bytes, 9);
+	assert_int_equal(store.streams[WIRE_STREAM_STDOUT].now.replayed.records, 2);
 	assert_string_equal(file_text("logs/vm/text.log", NULL), "2023-11-14T22:13:20.000000Z stdout zero\n"
 		"2023-11-14T22:13:21.000000Z stdout one\n2023-11-14T22:13:22.000000Z stdout two\n");
 }
@@ -298,8 +298,8 @@ static void losses_are_counted_once(void **state)
 	assert_int_equal(settle(), 0);
 	assert_int_equal(store.durable, 11);
 	assert_null(send_encoded());             /* its acknowledgement was cut off */
-	assert_int_equal(stream->lost[WIRE_LOSS_FULL].records, 10);
-	assert_int_equal(stream->lost[WIRE_LOSS_FULL].bytes, 300);
+	assert_int_equal(stream->now.lost[WIRE_LOSS_FULL].records, 10);
+	assert_int_equal(stream->now.lost[WIRE_LOSS_FULL].bytes, 300);
 	stdout_text(11, "after\n");
 	assert_null(end(12, 12, 315));
 	assert_int_equal(settle(), 0);
@@ -417,7 +417,7 @@ static void expect(void)
 	text = file_text("logs/vm/json.log", &expected_json_len);
 	memcpy(expected_json, text, expected_json_len);
 	for (int s = 1; s < WIRE_STREAMS; s++)
-		expected_stored[s] = store.streams[s].stored;
+		expected_stored[s] = store.streams[s].now.stored;
 	assert_true(expected_text_len > 5000 && expected_text_len < sizeof expected_text);
 }
 
@@ -455,7 +455,7 @@ static void assert_expected(void)
 	assert_int_equal(len, expected_json_len);
 	assert_memory_equal(text, expected_json, len);
 	for (int s = 1; s < WIRE_STREAMS; s++)
-		assert_memory_equal(&store.streams[s].stored, &expected_stored[s], sizeof expected_stored[s]);
+		assert_memory_equal(&store.streams[s].now.stored, &expected_stored[s], sizeof expected_stored[s]);
 }
 
 /* SIGKILL: what is in memory is gone, what was written stays. */
@@ -593,7 +593,7 @@ static void a_full_journal_is_written_anew(void **state)
 	assert_true(st.st_size < 100 << 10);
 	die();
 	assert_int_equal(store.next, 3000);
-	assert_int_equal(store.streams[WIRE_STREAM_STDOUT].stored.bytes, 1500 * 10);
+	assert_int_equal(store.streams[WIRE_STREAM_STDOUT].now.stored.bytes, 1500 * 10);
 }
 
 static void epochs_are_known_again(void **state)
