@@ -130,6 +130,8 @@ void client_close(struct client *client)
 
 static const struct json_field record_fields[] = {
 	{ "time", JSON_KIND_STRING, offsetof(struct client_record, time) },
+	{ "vm", JSON_KIND_STRING, offsetof(struct client_record, vm) },
+	{ "boot", JSON_KIND_STRING, offsetof(struct client_record, boot) },
 	{ "stream", JSON_KIND_STRING, offsetof(struct client_record, stream) },
 	{ "offset", JSON_KIND_U64, offsetof(struct client_record, offset), .max = INT64_MAX },
 	{ "ns", JSON_KIND_U64, offsetof(struct client_record, ns), .max = INT64_MAX },
@@ -228,6 +230,8 @@ int client_record_read(struct client_record *record, const char *line, size_t le
 void client_record_free(struct client_record *record)
 {
 	free(record->time);
+	free(record->vm);
+	free(record->boot);
 	free(record->stream);
 	free(record->event);
 	free(record->lost_reason);

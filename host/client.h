@@ -36,7 +36,7 @@ void client_close(struct client *client);
 
 /* One line of what hawserd says of a machine (docs/LOGS.md). Texts are on the heap, or NULL. */
 struct client_record {
-	char *time, *stream;
+	char *time, *vm, *boot, *stream;
 	uint64_t offset, ns;             /* offset: where in its line this piece of one begins */
 	bool has_ns;
 	bool partial;                    /* the end of the line did not come: it goes on in a later record */

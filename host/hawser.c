@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "chart_cmd.h"
 #include "check.h"
 #include "logs_cmd.h"
 #include "nearest.h"
@@ -24,6 +25,7 @@ static const struct command {
 	{ "run", "boot a machine, show its log, end as its program does", run_main },
 	{ "check", "validate a machine's directory without running it", check_main },
 	{ "logs", "show a machine's log", logs_cmd_main },
+	{ "chart", "draw what a machine's boot was made of", chart_cmd_main },
 	{ "status", "show which machines are up", status_cmd_main },
 };
 

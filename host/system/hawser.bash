@@ -25,7 +25,7 @@ _hawser()
 	case $before in
 	hawser) of=(-W "$(hawser --help | sed -n 's/^  \([a-z]*\)  .*/\1/p') --help --version") ;;
 	--runtime) of=(-d) ;;
-	--kernel | --initrd | --log | -o) of=(-f) ;;
+	--kernel | --initrd | --log | --output | -o) of=(-f) ;;
 	--accel) of=(-W 'auto kvm tcg') ;;
 	--vsock) of=(-W 'device vhost') ;;
 	--stream) of=(-W 'init kernel console syslog stdout stderr hawserd') ;;
