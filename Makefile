@@ -44,6 +44,7 @@ help:
 	@echo "make               init, hawserd and hawser, into build/"
 	@echo "make run           set up what is missing, boot examples/hello, its log on the terminal"
 	@echo "make check         unit tests under ASan and UBSan, lint, boundaries, ELF: no machine is booted"
+	@echo "make analyze       gcc -fanalyzer, clang-tidy, cppcheck, and the form of the C"
 	@echo "make test          set up what is missing, then every test; ends with 'N passed, N failed'"
 	@echo "make soak          the log of 20 guests under random kills, below five minutes (SOAK_SECONDS)"
 	@echo "make size          bytes of each part; writes build/size.json"
@@ -69,6 +70,17 @@ $(BUILD)/init: $(BUILD)/init.debug
 $(BUILD)/relay-machine: $(BUILD)/guest/tests/relay/machine.o $(filter-out $(BUILD)/guest/init/main.o,$(INIT_OBJ))
 	@echo "  LINK  $@"
 	$(Q)$(MUSL_CC) $(INIT_CFLAGS) -static -no-pie -o $@ $^
+
+# The same with UBSan, whose findings are traps: a boot that comes through has none.
+$(BUILD)/guest-ubsan/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  UBSAN $<"
+	$(Q)$(MUSL_CC) $(filter-out -flto,$(INIT_CFLAGS)) -fsanitize=undefined -fsanitize-undefined-trap-on-error \
+		-isystem $$(scripts/musl-headers) -MMD -MP -c -o $@ $<
+
+$(BUILD)/init-ubsan: $(INIT_OBJ:$(BUILD)/guest/%=$(BUILD)/guest-ubsan/%)
+	@echo "  LINK  $@"
+	$(Q)$(MUSL_CC) $(INIT_CFLAGS) $(INIT_LDFLAGS) -o $@ $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o $^ $(MUSL_LIB)/crtn.o
 
 $(BUILD)/host-obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -152,6 +164,11 @@ unit: $(UNIT:%=$(BUILD)/unit/%)
 .PHONY: check
 check: all $(UNIT:%=$(BUILD)/unit/%)
 	$(Q)$(PYTEST) tests/test_unit.py tests/test_tree.py
+
+# What lint there is besides is in make check, since it takes no time. This takes a minute or two, the first time.
+.PHONY: analyze
+analyze:
+	@CC=$(CC) MUSL_CC=$(MUSL_CC) $(PYTHON) scripts/analyze
 
 .PHONY: test
 test:

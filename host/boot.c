@@ -174,8 +174,9 @@ static bool epoch_take(struct boot *boot, const struct wire_hello *hello)
 }
 
 /*
- * vm.json was read before the trees are looked at. Unless it is the same file after that, what was seen of the trees may
- * belong to a later one; and a directory that is not in its place any more may be about to be removed, and half empty.
+ * vm.json was read before the trees are looked at. Unless it is the same file after that, what was seen of the trees
+ * may belong to a later one; and a directory that is not in its place any more may be about to be removed, and half
+ * empty.
  * False: the session is gone.
  */
 static bool source_open(struct boot *boot)

@@ -127,7 +127,7 @@ static void put_axis(FILE *to, uint64_t from_ns, uint64_t to_ns, double left, do
 	}
 }
 
-/* What happened to the program: a line through the bar, and what it was above. Those that would overlap are left out. */
+/* What happened to the program: a line through the bar, its name above. Those that would overlap are left out. */
 static void put_marks(const struct chart *chart, FILE *to)
 {
 	double free_from = LEFT;

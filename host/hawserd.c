@@ -333,8 +333,8 @@ int main(int argc, char **argv)
 	if (daemon->config.die_with_parent && process_tie(parent))
 		return EXIT_SYSTEM;
 
-	if (daemon_init(daemon, &problem) || outlet_init(daemon, &problem) || secrets_init(daemon, &problem) || dirs_open(daemon, &problem) ||
-		machines_open(daemon, &problem) || sockets_open(daemon, &problem)) {
+	if (daemon_init(daemon, &problem) || outlet_init(daemon, &problem) || secrets_init(daemon, &problem) ||
+		dirs_open(daemon, &problem) || machines_open(daemon, &problem) || sockets_open(daemon, &problem)) {
 		log_error("%s", problem.text);
 		daemon_finish(daemon);
 		return EXIT_SYSTEM;

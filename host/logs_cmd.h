@@ -12,7 +12,8 @@ int logs_cmd_main(int argc, char *argv[]);
 
 /*
  * A point in time as records have it, from "2026-11-22", "2026-11-22T08:00", "2026-11-22 08:00:30" (all UTC), RFC 3339
- * with an offset, or from how long ago it was: "90s", "15m", "2 hours ago". now is in seconds since 1970. NULL, or what is wrong with the text.
+ * with an offset, or from how long ago it was: "90s", "15m", "2 hours ago". now is in seconds since 1970.
+ * NULL, or what is wrong with the text.
  */
 const char *logs_cmd_since(char point[static LOGS_TIME], const char *text, long long now);
 /* 0 to 7 for a number or a name of syslog ("err", "warning", ...), or -1. */

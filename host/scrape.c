@@ -108,8 +108,10 @@ static int listen_path(const char *path, struct problem *problem)
 	struct stat st;
 	int dirfd, fd = -1;
 
-	if (!slash)
+	if (!slash) {
+		free(parent);
 		return problem_set(problem, path, 0, 0, "%s", strerror(ENOMEM));
+	}
 	slash[slash == parent] = 0;
 	dirfd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0)

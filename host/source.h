@@ -9,9 +9,9 @@
 #ifndef HOST_SOURCE_H
 #define HOST_SOURCE_H
 
+#include "../vsock/wire.h"
 #include "problem.h"
 #include "vmconfig.h"
-#include "../vsock/wire.h"
 
 struct source;
 

@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "logline.h"
 #include "json.h"
+#include "logline.h"
 #include "store.h"
 #include "tail.h"
 

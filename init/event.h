@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * event: what init, the workload's supervisor and the shutdown tell the relay, as finished records of the stream `init`.
+ * event: what init, the workload's supervisor and the shutdown tell the relay, as finished records of the stream init.
  *
  * Until the keeper is forked PID 1 puts them into the ring itself. From then on they are datagrams to EVENT_SOCKET,
  * which only root can reach; a datagram of one byte is an order.

@@ -243,8 +243,8 @@ static enum outcome attempt(struct fetch *f, struct plan *plan, struct ring *rin
 }
 
 /*
- * Not before it is clear that no boot session follows: to a host that has sent COMMIT, a log session says that this boot
- * has all it needs, and none will be served again.
+ * Not before it is clear that no boot session follows: to a host that has sent COMMIT, a log session says that this
+ * boot has all it needs, and none will be served again.
  */
 static void log_begin(const struct fetch *f, struct ring *ring)
 {

@@ -65,7 +65,7 @@ static bool find(const struct plan *plan, uint16_t type, struct wire_text key)
 	return false;
 }
 
-/* All records are looked through only where a hash has been before: to compare each with each takes longer than a boot. */
+/* All are looked through only where a hash has been before: to compare each with each takes longer than a boot. */
 static bool seen(struct plan *plan, const struct wire_boot *record)
 {
 	static uint32_t hashes[HASHES_MAX];

@@ -105,15 +105,16 @@ bool ring_blocks(const struct ring *ring, uint32_t bytes);       /* ring_reserve
 /* Makes what was written there the next record. record->data is not looked at. */
 void ring_commit(struct ring *ring, const struct wire_record *record);
 /*
- * Both, for data that lies elsewhere; false when it blocks. A mark other than 0 is kept as the stream's, in the same step:
- * a relay that starts anew reads on from there, neither twice nor with a hole.
+ * Both, for data that lies elsewhere; false when it blocks. A mark other than 0 is kept as the stream's, in the same
+ * step: a relay that starts anew reads on from there, neither twice nor with a hole.
  */
 bool ring_append(struct ring *ring, const struct wire_record *record, uint64_t mark);
 
 /*
  * Before a read of exactly record->length bytes into ring_reserve's room; ring_commit comes after it. If the relay is
- * killed in between, the next one finds out whether the bytes were read: if so, the end of the room no longer holds what
- * was put there. It can be wrong if a program wrote just that: one chance in 2^64, in 2^8 for a single binary byte.
+ * killed in between, the next one finds out whether the bytes were read: if so, the end of the room no longer holds
+ * what was put there. It can be wrong if a program wrote just that: one chance in 2^64, in 2^8 for a single binary
+ * byte.
  */
 void ring_announce(struct ring *ring, const struct wire_record *record);
 

@@ -77,7 +77,7 @@ static void console_bind(int master)
 	}
 }
 
-/* A pseudo-terminal and not a pipe, since programs that open /dev/console expect a terminal; raw, to keep every byte. */
+/* A pseudo-terminal and not a pipe, as programs that open /dev/console expect a terminal; raw, to keep every byte. */
 static void console_pty_open(struct sources *s)
 {
 	int unlock = 0, user, master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);

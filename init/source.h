@@ -40,7 +40,7 @@ void sources_open(struct sources *sources);
 void sources_reopen(struct sources *sources);
 /*
  * Reads what one source has now, up to a bound, into the ring. Returns how much that was: in bytes, or in proportion
- * where writers have to wait after less than the 64 KiB of a pipe. *blocked: the ring is full and its policy is to wait.
+ * where writers have to wait after less than the 64 KiB of a pipe. *blocked: the ring is full, its policy is to wait.
  */
 size_t source_read(struct sources *sources, enum source_id id, struct ring *ring, struct source_orders *orders,
 	bool *blocked);

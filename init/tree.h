@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tree: files and directories below a directory, by paths that were checked. In a stage no symbolic link is followed; in
- * the guest's root those of the image are, and never out of it.
+ * tree: files and directories below a directory, by paths that were checked. In a stage no symbolic link is followed;
+ * in the guest's root those of the image are, and never out of it.
  */
 #ifndef INIT_TREE_H
 #define INIT_TREE_H
@@ -15,8 +15,9 @@ int tree_make_dir(int root, struct wire_text path);
 int tree_make_link(int root, struct wire_text path, struct wire_text target);
 int tree_make_file(int root, struct wire_text path);     /* to write; -EEXIST when it is there */
 /*
- * Puts what lies at path in the stage `from` at the same path below the root `to`: renamed, or copied where another file system is
- * mounted there. What was there is replaced, unless it is a directory. Owner and mode are set first.
+ * Puts what lies at path in the stage `from` at the same path below the root `to`: renamed, or copied where
+ * another file system is mounted there. What was there is replaced, unless it is a directory. Owner and mode are set
+ * first.
  */
 int tree_move(int from, int to, struct wire_text path, const struct wire_node *node, bool is_link);
 /* Owner and mode of what is called name in a directory. */

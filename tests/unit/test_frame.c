@@ -270,7 +270,7 @@ static void tiny_socket_buffer(void **state)
 
 	(void)state;
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	for (uint16_t i = 0; i < 8 || frame_pending(&out); ) {
+	for (uint16_t i = 0; i < 8 || frame_pending(&out);) {
 		ssize_t n;
 		size_t end = out.end - out.start;
 
