@@ -30,7 +30,7 @@ VSOCK_SRC := $(wildcard vsock/*.c)
 INIT_OBJ := $(INIT_SRC:%.c=$(BUILD)/guest/%.o) $(VSOCK_SRC:%.c=$(BUILD)/guest/%.o)
 
 # --- the host: glibc and Debian's libraries ------------------------------------------------------------------------
-HOST_LIBS := jansson nettle libsystemd
+HOST_LIBS := jansson nettle libsystemd libseccomp
 HOST_CFLAGS := $(COMMON) -DHAWSER_VERSION='"$(VERSION)"' -O2 -g -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
 HOST_LDFLAGS := -pie -Wl,-z,relro,-z,now
 HOST_MAIN := hawserd hawser

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * States, as in docs/PROTOCOL.md: ACCEPTED until HELLO has come, SENDING until COMMIT is in the socket, WAITING until
- * APPLIED. A cut in the last two leaves the epoch open for the same boot id.
+ * States, as in docs/PROTOCOL.md: ACCEPTED until HELLO has come, SENDING until the last records go out, WAITING until
+ * APPLIED. Between the first two, PREPARING: the reader looks at the machine's directory, and nothing is decided yet. A
+ * cut in SENDING or WAITING leaves the epoch open for the same boot id.
  *
- * What is sent lies in a slot of locked memory and nowhere else. A session has one only while it is SENDING; without
- * one it waits in the daemon's queue. The slot is wiped each time it was sent out, not only when it is given back.
+ * From PREPARING on, the reader has the connection, too (split.h). It writes; reading is ours alone.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,54 +22,23 @@
 #include "daemon.h"
 #include "logs.h"
 #include "session.h"
-#include "source.h"
 
-#define STALL_MS 5000            /* a guest that takes nothing for so long is cut */
 #define APPLY_MS 60000           /* to apply may take a while, but not for ever */
-#define SLOTS_A_ROUND 8          /* then other sessions have their turn */
 
-enum boot_state { BOOT_ACCEPTED, BOOT_SENDING, BOOT_WAITING };
+enum boot_state { BOOT_ACCEPTED, BOOT_PREPARING, BOOT_SENDING, BOOT_WAITING };
 
 struct boot {
 	LIST_ENTRY(boot) of_vm;          /* vm->boots */
-	TAILQ_ENTRY(boot) of_hungry;     /* daemon->hungry, while hungry is set */
 	struct vm *vm;
 	int fd, slot;
 	uint8_t state;
-	bool hungry, committed;          /* committed: COMMIT is in out or sent */
 	struct timer timer;
 	struct intake intake;
-	struct source *source;
-	void *secret;                    /* the slot of locked memory, or NULL */
-	struct frame_buf out;            /* in it */
+	struct wire_hello hello;
 	uint64_t began;
 };
 
-static void boot_send(struct boot *boot);
-
 /* --- ends ------------------------------------------------------------------------------------------------------- */
-
-static void feed_next(struct daemon *daemon)
-{
-	struct boot *next = TAILQ_FIRST(&daemon->hungry);
-
-	if (next)
-		loop_events(&daemon->loop, next->slot, EPOLLIN | EPOLLOUT);
-}
-
-static void secret_release(struct boot *boot)
-{
-	struct daemon *daemon = boot->vm->daemon;
-
-	if (boot->hungry)
-		TAILQ_REMOVE(&daemon->hungry, boot, of_hungry);
-	boot->hungry = false;
-	if (!boot->secret)
-		return;
-	secret_give(&daemon->arena, boot->secret);
-	boot->secret = NULL;
-	feed_next(daemon);
-}
 
 static void boot_destroy(struct boot *boot)
 {
@@ -76,11 +46,12 @@ static void boot_destroy(struct boot *boot)
 
 	if (vm->boot == boot)
 		vm->boot = NULL;
-	secret_release(boot);
 	timer_stop(&vm->daemon->loop, &boot->timer);
 	loop_remove(&vm->daemon->loop, boot->slot);
 	LIST_REMOVE(boot, of_vm);
-	source_destroy(boot->source);
+	/* The reader's descriptor of it would keep it open. */
+	if (boot->state != BOOT_ACCEPTED)
+		shutdown(boot->fd, SHUT_RDWR);
 	intake_clear(&boot->intake);
 	session_end(vm->daemon, vm, boot->fd);
 	free(boot);
@@ -111,6 +82,17 @@ void boot_cut_all(struct vm *vm)
 		boot_destroy(LIST_FIRST(&vm->boots));
 }
 
+void boot_cut_read(struct vm *vm)
+{
+	struct boot *boot = LIST_FIRST(&vm->boots), *next;
+
+	for (; boot; boot = next) {
+		next = LIST_NEXT(boot, of_vm);
+		if (boot->state == BOOT_PREPARING || boot->state == BOOT_SENDING)
+			boot_cut(boot);
+	}
+}
+
 static void boot_timeout(struct timer *timer)
 {
 	struct boot *boot = (struct boot *)((char *)timer - offsetof(struct boot, timer));
@@ -121,8 +103,7 @@ static void boot_timeout(struct timer *timer)
 		boot_destroy(boot);
 		return;
 	}
-	vm_audit(boot->vm, "boot-cut", "%s", boot->state == BOOT_SENDING ? "the guest took nothing for 5 s"
-		: "no APPLIED in 60 s");
+	vm_audit(boot->vm, "boot-cut", "no APPLIED in 60 s");
 	boot_cut(boot);
 }
 
@@ -173,51 +154,12 @@ static bool epoch_take(struct boot *boot, const struct wire_hello *hello)
 	return true;
 }
 
-/*
- * vm.json was read before the trees are looked at. Unless it is the same file after that, what was seen of the trees
- * may belong to a later one; and a directory that is not in its place any more may be about to be removed, and half
- * empty.
- * False: the session is gone.
- */
-static bool source_open(struct boot *boot)
-{
-	struct vm *vm = boot->vm;
-	struct problem problem;
-	int dirfd = vm_dir_open(vm);
-	bool current = false;
-
-	if (dirfd < 0) {
-		problem_set(&problem, vm->dir, 0, 0, "%s", strerror(-dirfd));
-	} else {
-		boot->source = source_create(vm->config, dirfd, vm->dir, !vm_secrets_spent(vm), &problem);
-		current = vm_dir_current(vm, dirfd);
-		close(dirfd);
-	}
-	if (boot->source && current)
-		return true;
-	if (boot->source) {
-		vm_audit(vm, "boot-cut", "its directory or vm.json was replaced while it was looked at");
-		boot_cut(boot);
-		return false;
-	}
-	log_error("%s: %s", vm->name, problem.text);
-	boot_refuse(boot, WIRE_REFUSE_CONFIG, "its directory cannot be served; the host's log says why");
-	return false;
-}
-
 static void take_hello(struct boot *boot, const struct wire_hello *hello)
 {
 	struct vm *vm = boot->vm;
 
 	if (hello->version < 1) {
 		boot_refuse(boot, WIRE_REFUSE_VERSION, "version 1 is spoken here");
-		return;
-	}
-	vm_refresh(vm);
-	if (!vm->served)
-		return;                  /* its vm.json has just gone, and all of its sessions with it */
-	if (!vm->config) {
-		boot_refuse(boot, WIRE_REFUSE_CONFIG, "its vm.json has never been valid; the host's log says why");
 		return;
 	}
 	if (vm->store.error) {
@@ -228,133 +170,84 @@ static void take_hello(struct boot *boot, const struct wire_hello *hello)
 		boot_refuse(boot, WIRE_REFUSE_EPOCH_ALIVE, "this boot has been served, and its log may still come back");
 		return;
 	}
-	if (!source_open(boot))
+	boot->hello = *hello;
+	if (!readers_prepare(vm, loop_ref(&vm->daemon->loop, boot->slot), boot->fd)) {
+		boot_refuse(boot, WIRE_REFUSE_BUSY, "the host's directories cannot be read now");
 		return;
+	}
+	boot->state = BOOT_PREPARING;
+	timer_stop(&vm->daemon->loop, &boot->timer);     /* the reader has one */
+}
+
+/* --- what the reader says --------------------------------------------------------------------------------------- */
+
+/* All of it goes into the socket of a guest that has been sent nothing yet. False: it did not, or no randomness. */
+static bool welcome_send(const struct boot *boot, uint16_t flags)
+{
+	uint8_t storage[WIRE_HEADER + 96];
+	struct wire_out out = { .buf = storage, .size = sizeof storage };
+	struct wire_boot welcome = { .type = WIRE_WELCOME, .welcome.version = WIRE_VERSION, .welcome.flags = flags };
+	bool ok;
+
+	welcome.welcome.wall_ns = wall_now();
+	memcpy(welcome.welcome.token, boot->vm->store.epoch.token, WIRE_TOKEN);
+	ok = getrandom(welcome.welcome.entropy, WIRE_ENTROPY, 0) == WIRE_ENTROPY && wire_boot_encode(&out, &welcome) &&
+		send(boot->fd, storage, out.len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)out.len;
+	explicit_bzero(&welcome, sizeof welcome);
+	explicit_bzero(storage, sizeof storage);
+	return ok;
+}
+
+/* The directory was found fit to be sent: now the epoch begins, unless another boot was faster. */
+static void take_ready(struct boot *boot, uint16_t flags)
+{
+	struct vm *vm = boot->vm;
+
+	if (vm->store.error) {
+		boot_refuse(boot, WIRE_REFUSE_BUSY, "the host cannot write its state");
+		return;
+	}
+	if (epoch_judge(&vm->store.epoch, boot->hello.boot_id) == EPOCH_ALIVE) {
+		boot_refuse(boot, WIRE_REFUSE_EPOCH_ALIVE, "this boot has been served, and its log may still come back");
+		return;
+	}
 	boot_cut(vm->boot);              /* the guest has given it up, or it would not dial again */
 	vm->boot = boot;
-	if (!epoch_take(boot, hello))
+	if (!epoch_take(boot, &boot->hello))
 		return;
 	vm->boots_served++;
 	vm->daemon->counters.boots++;
 	boot->state = BOOT_SENDING;
-	deadline(boot, STALL_MS);
-	boot_send(boot);
-}
-
-/* --- records ---------------------------------------------------------------------------------------------------- */
-
-static bool put_welcome(struct boot *boot)
-{
-	const struct vmconfig *config = boot->vm->config;
-	struct wire_out out = frame_room(&boot->out);
-	struct wire_boot welcome = { .type = WIRE_WELCOME, .welcome.version = WIRE_VERSION };
-	bool ok;
-
-	welcome.welcome.flags = (uint16_t)((config->clock ? WIRE_WELCOME_CLOCK : 0) |
-		(config->entropy ? WIRE_WELCOME_CREDIT : 0));
-	welcome.welcome.wall_ns = wall_now();
-	memcpy(welcome.welcome.token, boot->vm->store.epoch.token, WIRE_TOKEN);
-	ok = getrandom(welcome.welcome.entropy, WIRE_ENTROPY, 0) == WIRE_ENTROPY && wire_boot_encode(&out, &welcome);
-	frame_commit(&boot->out, &out);
-	explicit_bzero(&welcome, sizeof welcome);
-	return ok;
-}
-
-/* A slot to send from, with WELCOME in it. False: none is free now, or the session is gone. */
-static bool secret_have(struct boot *boot)
-{
-	struct daemon *daemon = boot->vm->daemon;
-
-	if (boot->secret)
-		return true;
-	boot->secret = secret_take(&daemon->arena);
-	if (!boot->secret) {
-		if (!boot->hungry)
-			TAILQ_INSERT_TAIL(&daemon->hungry, boot, of_hungry);
-		boot->hungry = true;
-		loop_events(&daemon->loop, boot->slot, EPOLLIN);
-		return false;
-	}
-	if (boot->hungry) {
-		TAILQ_REMOVE(&daemon->hungry, boot, of_hungry);
-		boot->hungry = false;
-		feed_next(daemon);       /* more than one may have been given back */
-	}
-	frame_init(&boot->out, boot->secret, SECRET_SIZE);
-	if (put_welcome(boot))
-		return true;
-	boot_refuse(boot, WIRE_REFUSE_BUSY, "the host has no randomness");
-	return false;
-}
-
-/* Sends what is in the slot. 1: all of it; 0: the socket is full; -1: the session is gone. */
-static int slot_flush(struct boot *boot)
-{
-	size_t before = frame_pending(&boot->out), used = boot->out.end;
-
-	if (frame_flush(&boot->out, boot->fd) != FRAME_OK) {
-		vm_audit(boot->vm, "boot-cut", "%s", errno ? strerror(errno) : "closed by the guest");
+	if (!welcome_send(boot, flags) || !readers_send(vm, loop_ref(&vm->daemon->loop, boot->slot))) {
+		vm_audit(vm, "boot-cut", "it could not be begun");
 		boot_cut(boot);
-		return -1;
 	}
-	if (frame_pending(&boot->out) < before)
-		deadline(boot, STALL_MS);
-	if (frame_pending(&boot->out))
-		return 0;
-	explicit_bzero(boot->secret, used);
-	frame_init(&boot->out, boot->secret, SECRET_SIZE);
-	return 1;
 }
 
-static void all_sent(struct boot *boot)
+static void take_committing(struct boot *boot)
 {
 	boot->vm->store.epoch.committed = true;
 	boot->state = BOOT_WAITING;
-	secret_release(boot);
-	source_destroy(boot->source);
-	boot->source = NULL;
-	loop_events(&boot->vm->daemon->loop, boot->slot, EPOLLIN);
 	deadline(boot, APPLY_MS);
 }
 
-/* False: the session is gone. */
-static bool slot_fill(struct boot *boot)
+void boot_told(struct boot *boot, const struct reader_link *link, const struct split_session *said)
 {
-	struct wire_out out = frame_room(&boot->out);
-	struct problem problem;
-	int r = source_next(boot->source, &out, &problem);
+	struct vm *vm = boot->vm;
+	bool cut = said->type == SPLIT_CUT || said->type == SPLIT_REFUSED;
 
-	if (r < 0) {
-		log_error("%s: %s", boot->vm->name, problem.text);
-		vm_audit(boot->vm, "boot-cut", "the directory could not be read to its end");
-		boot_cut(boot);
-		return false;
-	}
-	frame_commit(&boot->out, &out);
-	boot->committed = !r;
-	return true;
-}
-
-static void boot_send(struct boot *boot)
-{
-	if (!secret_have(boot))
+	if (vm->reader != link || boot->state == BOOT_ACCEPTED)
 		return;
-	for (int i = 0; i < SLOTS_A_ROUND; i++) {
-		if (!boot->committed && !slot_fill(boot))
-			return;
-		switch (slot_flush(boot)) {
-		case -1:
-			return;
-		case 0:
-			loop_events(&boot->vm->daemon->loop, boot->slot, EPOLLIN | EPOLLOUT);
-			return;
-		}
-		if (boot->committed) {
-			all_sent(boot);
-			return;
-		}
+	if (boot->state == BOOT_PREPARING && said->type == SPLIT_READY) {
+		take_ready(boot, said->flags);
+	} else if (boot->state == BOOT_PREPARING && said->type == SPLIT_REFUSED) {
+		boot_refuse(boot, WIRE_REFUSE_CONFIG, said->text);
+	} else if (boot->state == BOOT_SENDING && said->type == SPLIT_COMMITTING) {
+		take_committing(boot);
+	} else if (cut) {
+		vm_audit(vm, "boot-cut", "%s", said->text);
+		boot_cut(boot);
 	}
-	loop_events(&boot->vm->daemon->loop, boot->slot, EPOLLIN | EPOLLOUT);
 }
 
 /* --- frames ----------------------------------------------------------------------------------------------------- */
@@ -379,6 +272,17 @@ static void take_applied(struct boot *boot)
 	boot_destroy(boot);
 }
 
+/* The reader tells of COMMIT before it sends it; but what it told may not have been read yet. False: it is gone. */
+static bool is_up_to_date(const struct boot *boot)
+{
+	const struct loop *loop = &boot->vm->daemon->loop;
+	uint64_t ref = loop_ref(loop, boot->slot);
+
+	if (boot->state == BOOT_SENDING)
+		readers_event(boot->vm->reader);
+	return loop_owner(loop, ref, LOOP_BOOT);
+}
+
 static void take_frame(struct boot *boot, const struct wire_frame *frame)
 {
 	char text[WIRE_TEXT_MAX];
@@ -389,6 +293,8 @@ static void take_frame(struct boot *boot, const struct wire_frame *frame)
 		take_refuse(boot, frame);
 		return;
 	}
+	if (!is_up_to_date(boot))
+		return;
 	wrong = wire_boot_decode(frame, &message);
 	if (wrong) {
 		snprintf(text, sizeof text, "%s: %s", wire_type_name(frame->type), wrong);
@@ -435,11 +341,8 @@ static void boot_read(struct boot *boot)
 
 void boot_event(struct boot *boot, uint32_t events)
 {
-	/* Reading comes first: a guest that refused has also stopped taking anything. */
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		boot_read(boot);
-	else if (events & EPOLLOUT && boot->state == BOOT_SENDING)
-		boot_send(boot);
 }
 
 void boot_accept(struct vm *vm, int fd)

@@ -10,6 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "channel.h"
 #include "client.h"
 
 /* --- the connection --------------------------------------------------------------------------------------------- */
@@ -61,6 +62,13 @@ int client_send(struct client *client, const struct json_out *out)
 			return -errno;
 	}
 	return 0;
+}
+
+int client_send_with(struct client *client, const struct json_out *out, int fd)
+{
+	const struct json_out rest = { .buf = out->buf + 1, .len = out->len - 1 };
+	int r = channel_send(client->fd, out->buf, 1, &fd, 1, true);
+	return r < 0 ? r : client_send(client, &rest);
 }
 
 static bool make_room(struct client *client)

@@ -26,6 +26,8 @@ int client_connect(struct client *client, const char *runtime);
 bool client_open(struct client *client, const char *runtime);
 /* Sends lines made with json_line_begin to json_line_end. 0 or a negative errno: -ETIMEDOUT when nobody takes them. */
 int client_send(struct client *client, const struct json_out *out);
+/* The same, and a descriptor with them, which stays open here. */
+int client_send_with(struct client *client, const struct json_out *out, int fd);
 /* Reads once, without waiting. 1: go on, 0: the end, or a negative errno. */
 int client_fill(struct client *client);
 /* Takes the next whole line, without its newline; valid until the next fill. */

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon: what all parts of hawserd share. There is one, made in hawserd.c. */
+/* daemon: what all parts of hawserd's server share. There is one, made in hawserd.c. */
 #ifndef HOST_DAEMON_H
 #define HOST_DAEMON_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 #include "daemonconfig.h"
 #include "journald.h"
 #include "listen.h"
 #include "loop.h"
-#include "secret.h"
+#include "readers.h"
 #include "service.h"
 #include "store.h"
 #include "vms.h"
@@ -30,25 +31,35 @@ struct daemon_counters {
 struct daemon {
 	struct daemonconfig config;
 	struct loop loop;
-	struct secret_arena arena;
 	struct store_home home;
 	struct journald journald;                /* used when home.journald is set */
 	struct service service;
 	struct outlet outlet;                    /* fd -1: there is none */
 	struct vms vms;
-	struct listener vsock[LISTEN_SERVICES];  /* AF_VSOCK: for all machines */
+	int vsock_fds[LISTEN_SERVICES];          /* AF_VSOCK, for all machines; -1: not served */
+	struct listener vsock[LISTEN_SERVICES];
 	struct daemon_counters counters;
 	uint64_t started;                        /* CLOCK_MONOTONIC, ns */
 	uint32_t connections, followers;
-	int vms_fd, runtime_fd, once_fd;
+	int once_fd;
+	int control;                             /* the socket for tools */
+	int scrape;                              /* the one for metrics; -1: none */
+	uid_t owner;                             /* who started hawserd: he may use it */
+	int monitor;                             /* the channel to it */
+	LIST_HEAD(, reader_link) readers;
+	uint32_t reader_numbers;                 /* the last that was given */
+	int landlock;                            /* our own: see sandbox.h */
+	bool seccomp;
 	int spare_fd;                            /* given up to accept and turn away when there are no more */
 	bool starved;                            /* listeners are paused because of that */
-	TAILQ_HEAD(, boot) hungry;               /* boot sessions that wait for a secret slot */
 	uint64_t strangers_second;               /* how many were logged in it: see listen.c */
 	unsigned strangers;
 	struct vm *unsettled;                    /* machines whose batches wait for the group commit */
 	struct timer commit, sweep;
 	LIST_HEAD(, local) locals;               /* all connections of tools */
 };
+
+void daemon_up(struct daemon *daemon);   /* all machines of the settings are known */
+void daemon_stop(void);
 
 #endif

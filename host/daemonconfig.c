@@ -16,6 +16,11 @@
 #include "scrape.h"
 
 #define FILE_MAX (1 << 20)
+/* Where there are no users of these names: numbers that no distribution and no service manager hands out. */
+#define SERVER_USER "hawser"
+#define SERVER_UID 61100
+#define READER_USER "hawser-reader"
+#define READER_UID 61101
 
 static const char usage[] =
 	"usage: hawserd [options]\n"
@@ -64,6 +69,8 @@ static const struct json_field fields[] = {
 	{ "vms", JSON_KIND_STRING, AT(vms), .min = 1, .max = 4000, .check = absolute },
 	{ "state", JSON_KIND_STRING, AT(state), .min = 1, .max = 4000, .check = absolute },
 	{ "runtime", JSON_KIND_STRING, AT(runtime), .min = 1, .max = 4000, .check = absolute },
+	{ "user", JSON_KIND_STRING, AT(user), .min = 1, .max = 255 },
+	{ "readerUser", JSON_KIND_STRING, AT(reader_user), .min = 1, .max = 255 },
 	{ "port", JSON_KIND_U32, AT(port), .min = 1, .max = 1021 },
 	{ "vsock", JSON_KIND_BOOL, AT(vsock) },
 	{ "graceMs", JSON_KIND_U32, AT(grace_ms), .min = 100, .max = 3600000 },
@@ -101,6 +108,9 @@ void daemonconfig_free(struct daemonconfig *config)
 	free(config->state);
 	free(config->runtime);
 	free(config->metrics);
+	free(config->user);
+	free(config->reader_user);
+	config->user = config->reader_user = NULL;
 	config->vms = config->state = config->runtime = config->metrics = NULL;
 }
 
@@ -112,6 +122,18 @@ int daemonconfig_parse(struct daemonconfig *config, const char *text, size_t len
 
 	json_free(json);
 	return r < 0 ? -1 : 0;
+}
+
+int daemonconfig_users(struct daemonconfig *config, struct problem *problem)
+{
+	const char *wrong = user_find(&config->server, config->user, SERVER_USER, SERVER_UID);
+
+	if (wrong)
+		return problem_set(problem, "\"user\" of the settings", 0, 0, "%s", wrong);
+	wrong = user_find(&config->reader, config->reader_user, READER_USER, READER_UID);
+	if (!wrong && config->reader.uid == config->server.uid)
+		wrong = "must not be \"user\", too: the one is not to look into the other";
+	return wrong ? problem_set(problem, "\"readerUser\" of the settings", 0, 0, "%s", wrong) : 0;
 }
 
 static int file_read(struct daemonconfig *config, const char *file, bool must, struct problem *problem)

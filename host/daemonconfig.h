@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "problem.h"
+#include "user.h"
 
 #define DAEMONCONFIG_FILE "/etc/hawser/hawserd.json"
 
@@ -16,6 +17,7 @@ struct daemonconfig {
 	/* Of the file. */
 	char *vms, *state, *runtime;             /* directories */
 	char *metrics;                           /* where scrapers connect; NULL: nowhere */
+	char *user, *reader_user;                /* names or numbers; NULL: as docs/SECURITY.md says */
 	uint32_t port;                           /* the base: boot, +1 log */
 	bool vsock;                              /* listen on AF_VSOCK */
 	uint32_t grace_ms, hello_timeout_ms;
@@ -33,6 +35,8 @@ struct daemonconfig {
 	bool check, die_with_parent;
 	int ready_fd;                            /* -1: none */
 	int log_level;
+
+	struct user server, reader;              /* found by daemonconfig_users */
 };
 
 enum daemonconfig_result {
@@ -48,6 +52,8 @@ enum daemonconfig_result daemonconfig_read(struct daemonconfig *config, int argc
 /* The file's part, from memory. 0, or -1 with the problem set. */
 int daemonconfig_parse(struct daemonconfig *config, const char *text, size_t len, const char *file,
 	struct problem *problem);
+/* Finds the users that root's processes become. 0, or -1 with the problem set. */
+int daemonconfig_users(struct daemonconfig *config, struct problem *problem);
 void daemonconfig_defaults(struct daemonconfig *config);
 void daemonconfig_free(struct daemonconfig *config);
 

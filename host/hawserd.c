@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* hawserd: serves configuration and secrets to the guests of a host, and keeps their logs. */
+/*
+ * hawserd: serves configuration and secrets to the guests of a host, and keeps their logs. Three kinds of processes,
+ * which split.h tells of: what is here is how they begin, and the server.
+ */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../vsock/log.h"
@@ -19,13 +25,19 @@
 #include "daemon.h"
 #include "local.h"
 #include "logs.h"
+#include "monitor.h"
+#include "reader.h"
+#include "sandbox.h"
 #include "scrape.h"
+#include "vmcheck.h"
 
+#define LOCK_TRIES 100           /* of 10 ms each */
 #define DRAIN_MS 500             /* at our end, the reader of standard output has so long to take what waits */
 
 enum { EXIT_USAGE = 100, EXIT_SYSTEM = 111 };
 
 static struct daemon daemon_state;
+static const struct user *given_to;
 static int signals = -1;
 static bool stopping, rescan;
 
@@ -116,38 +128,72 @@ static int dir_make_below(const char *path, const char *name, struct problem *pr
 	return fd;
 }
 
-static int dirs_open(struct daemon *daemon, struct problem *problem)
+/* Two would take each other's unacknowledged bytes for what a dead one has left. The lock goes with all processes. */
+static int state_lock(const struct daemon *daemon, struct problem *problem)
+{
+	/* Those of one that was killed are about to end. */
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (!flock(daemon->home.epochs_fd, LOCK_EX | LOCK_NB))
+			return 0;
+		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+	}
+	return problem_set(problem, daemon->config.state, 0, 0,
+		"another hawserd uses it; end that one, or use another --state");
+}
+
+static int dirs_open(struct daemon *daemon, struct monitor *monitor, struct problem *problem)
 {
 	const struct daemonconfig *config = &daemon->config;
 
-	daemon->runtime_fd = dir_make(config->runtime, problem);
-	if (daemon->runtime_fd < 0)
+	monitor->runtime_fd = dir_make(config->runtime, problem);
+	if (monitor->runtime_fd < 0)
 		return -1;
 	daemon->home.logs_fd = dir_make_below(config->state, "logs", problem);
 	if (daemon->home.logs_fd < 0)
 		return -1;
 	daemon->home.epochs_fd = dir_make_below(config->state, "epochs", problem);
-	if (daemon->home.epochs_fd < 0)
+	if (daemon->home.epochs_fd < 0 || state_lock(daemon, problem))
 		return -1;
-	/* Two would take each other's unacknowledged bytes for what a dead one has left. The lock goes with the process. */
-	if (flock(daemon->home.epochs_fd, LOCK_EX | LOCK_NB))
-		return problem_set(problem, config->state, 0, 0, "another hawserd uses it; end that one, or use another --state");
 	daemon->once_fd = dir_make_below(config->state, "once", problem);
-	return daemon->once_fd < 0 ? -1 : 0;
+	if (daemon->once_fd < 0)
+		return -1;
+	monitor->vms_fd = open(config->vms, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (monitor->vms_fd < 0)
+		log_warn_errno("%s: only machines that tools attach are served", config->vms);
+	return 0;
+}
+
+static int entry_give(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return lchown(path, given_to->uid, given_to->gid) ? -1 : 0;
+}
+
+/*
+ * The state belongs to the server's user. What is there of a time when it did not is given to him, once: later on, he
+ * could have put in there what is not his to be given.
+ */
+static int state_give(struct daemon *daemon, struct problem *problem)
+{
+	static const char names[][8] = { "logs", "epochs", "once" };
+	const int fds[] = { daemon->home.logs_fd, daemon->home.epochs_fd, daemon->once_fd };
+
+	given_to = &daemon->config.server;
+	for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+		char path[PATH_MAX + 16];
+		struct stat st;
+
+		snprintf(path, sizeof path, "%s/%s", daemon->config.state, names[i]);
+		if (fstat(fds[i], &st) || (st.st_uid != given_to->uid && nftw(path, entry_give, 16, FTW_PHYS)))
+			return problem_set(problem, path, 0, 0, "cannot be given to user %u: %s", (unsigned)given_to->uid,
+				strerror(errno));
+	}
+	return 0;
 }
 
 /* --- start and end ---------------------------------------------------------------------------------------------- */
-
-static int secrets_init(struct daemon *daemon, struct problem *problem)
-{
-	int r = secret_init(&daemon->arena);
-
-	if (r)
-		return problem_set(problem, "memory for secrets", 0, 0, "%s", strerror(-r));
-	if (!daemon->arena.locked)
-		log_warn("no memory can be locked (RLIMIT_MEMLOCK): secrets may be swapped out");
-	return 0;
-}
 
 /* Standard output for the lines of all machines. */
 static int outlet_init(struct daemon *daemon, struct problem *problem)
@@ -182,53 +228,101 @@ static int daemon_init(struct daemon *daemon, struct problem *problem)
 	daemon->commit.fire = vm_commit_group;
 	daemon->sweep.fire = vms_sweep;
 	daemon->outlet.fd = -1;
-	daemon->vms_fd = daemon->runtime_fd = daemon->once_fd = -1;
-	TAILQ_INIT(&daemon->hungry);
+	LIST_INIT(&daemon->readers);
 	LIST_INIT(&daemon->locals);
-	for (int s = 0; s < LISTEN_SERVICES; s++)
-		daemon->vsock[s].fd = -1;
 	r = loop_init(&daemon->loop);
 	if (!r)
 		r = signals_init(daemon);
 	if (r < 0)
 		return problem_set(problem, "start", 0, 0, "%s", strerror(-r));
 	daemon->started = loop_now(&daemon->loop);
-	service_init(&daemon->service, &daemon->loop);
-	daemon->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	daemon->spare_fd = listener_spare(daemon);
 	vms_sweep(&daemon->sweep);
 	return 0;
 }
 
-static int machines_open(struct daemon *daemon, struct problem *problem)
+/* AF_VSOCK's listeners, while ports below 1024 can still be had. */
+static int vsock_open(const struct daemonconfig *config, int fds[static LISTEN_SERVICES], struct problem *problem)
 {
-	int r = vms_init(daemon);
+	for (uint32_t s = 0; s < LISTEN_SERVICES; s++) {
+		struct address address = address_vsock(ADDRESS_CID_ANY, config->port + s);
+		char text[ADDRESS_TEXT];
 
-	if (r < 0)
-		return problem_set(problem, daemon->config.vms, 0, 0, "%s", strerror(-r));
-	vms_scan(daemon);
+		fds[s] = config->vsock ? address_listen(&address) : -1;
+		if (fds[s] < 0 && config->vsock)
+			return problem_set(problem, address_format(&address, text), 0, 0, "cannot listen: %s", strerror(-fds[s]));
+	}
 	return 0;
 }
 
-static int sockets_open(struct daemon *daemon, struct problem *problem)
+/* What takes the rights of who started us. */
+static int prepare(struct daemon *daemon, struct monitor *monitor, struct problem *problem)
 {
-	if (daemon->config.vsock && listener_open_vsock(daemon->vsock, daemon, problem))
+	const struct daemonconfig *config = &daemon->config;
+	char path[PATH_MAX + 16];
+
+	monitor->config = config;
+	monitor->change_user = !geteuid();
+	monitor->control.fd = monitor->scrape.fd = monitor->runtime_fd = monitor->scrape_dir = -1;
+	LIST_INIT(&monitor->readers);
+	LIST_INIT(&monitor->bindings);
+	daemon->owner = geteuid();
+	if (dirs_open(daemon, monitor, problem))
 		return -1;
-	if (local_listen(daemon, problem))
+	if (monitor->change_user && (daemonconfig_users(&daemon->config, problem) || state_give(daemon, problem)))
 		return -1;
-	return scrape_listen(daemon, problem);
+	snprintf(path, sizeof path, "%s/control.sock", config->runtime);
+	if (vsock_open(config, daemon->vsock_fds, problem) ||
+			binding_open(&monitor->control, monitor->runtime_fd, path, problem) ||
+			scrape_listen(config->metrics, &monitor->scrape, &monitor->scrape_dir, problem))
+		return -1;
+	daemon->control = monitor->control.fd;
+	daemon->scrape = monitor->scrape.fd;
+	service_init(&daemon->service, &daemon->loop);
+	return 0;
 }
 
-static void say_ready(struct daemon *daemon)
+/* From here on, who breaks the server has the logs, the epochs, and what guests send, but no machine's directory. */
+static int confine(struct daemon *daemon, bool change_user, struct problem *problem)
 {
-	int fd = daemon->config.ready_fd;
+	const struct user *user = &daemon->config.server;
+	const struct sandbox_path paths[] = { { daemon->home.logs_fd, SANDBOX_WRITE },
+		{ daemon->home.epochs_fd, SANDBOX_WRITE }, { daemon->once_fd, SANDBOX_WRITE } };
+	int r = change_user ? sandbox_user(user->uid, user->gid, false) : 0;
 
-	if (fd >= 0) {
-		if (write(fd, "\n", 1) != 1)
-			log_warn_errno("--ready-fd %d", fd);
-		close(fd);
-	}
-	service_ready(&daemon->service, daemon->vms.n);
-	log_info("ready: %zu machines", daemon->vms.n);
+	if (r)
+		return problem_set(problem, "start", 0, 0, "cannot become user %u: %s", (unsigned)user->uid, strerror(-r));
+	daemon->landlock = sandbox_files(paths, sizeof paths / sizeof *paths);
+	daemon->seccomp = sandbox_calls(SANDBOX_SERVER);
+	if (!daemon->landlock)
+		log_info("this kernel has no Landlock: the server may open every file that its user may");
+	if (!daemon->seccomp)
+		log_info("this kernel has no seccomp: every system call is open to the server");
+	return 0;
+}
+
+static int sockets_adopt(struct daemon *daemon, bool settings, struct problem *problem)
+{
+	int r = daemon->config.vsock ? listener_adopt(daemon->vsock, daemon, NULL, daemon->vsock_fds) : 0;
+
+	if (!r)
+		r = local_init(daemon);
+	if (!r)
+		r = scrape_init(daemon);
+	if (!r)
+		r = readers_init(daemon, settings);
+	return r ? problem_set(problem, "start", 0, 0, "%s", strerror(-r)) : 0;
+}
+
+void daemon_up(struct daemon *daemon)
+{
+	service_ready(&daemon->service, daemon->vms.names.n);
+	log_info("ready: %zu machines", daemon->vms.names.n);
+}
+
+void daemon_stop(void)
+{
+	stopping = true;
 }
 
 static void handle(enum loop_kind kind, void *owner, uint32_t events)
@@ -239,8 +333,7 @@ static void handle(enum loop_kind kind, void *owner, uint32_t events)
 	case LOOP_SIGNAL:
 		signals_event();
 		break;
-	case LOOP_INOTIFY:
-		vms_inotify(owner);
+	case LOOP_INOTIFY:       /* a reader's */
 		break;
 	case LOOP_LISTENER:
 		listener_event(owner);
@@ -266,6 +359,12 @@ static void handle(enum loop_kind kind, void *owner, uint32_t events)
 	case LOOP_SCRAPE:
 		scrape_event(owner, events);
 		break;
+	case LOOP_CHANNEL:
+		readers_event(owner);
+		break;
+	case LOOP_MONITOR:
+		readers_monitor_event(owner);
+		break;
 	}
 }
 
@@ -281,10 +380,10 @@ static int serve(struct daemon *daemon)
 		if (rescan) {
 			rescan = false;
 			log_info("looking at all machines again");
-			service_reloading();
+			service_reloading(&daemon->service);
 			vms_reopen(daemon);
-			vms_scan(daemon);
-			service_ready(&daemon->service, daemon->vms.n);
+			if (!readers_rescan(daemon))
+				service_ready(&daemon->service, daemon->vms.names.n);
 		}
 	}
 	return EXIT_SUCCESS;
@@ -293,17 +392,63 @@ static int serve(struct daemon *daemon)
 /* Epochs outlive us, on disk; guests notice the cut, and come back to whoever serves then. */
 static void daemon_finish(struct daemon *daemon)
 {
-	service_stopping();
+	service_stopping(&daemon->service);
 	listener_close(daemon->vsock);
 	local_finish(daemon);
-	scrape_finish(daemon);
+	scrape_finish();
 	if (daemon->home.outlet)
 		outlet_drain(&daemon->outlet, DRAIN_MS);
 	vms_finish(daemon);
+	readers_finish(daemon);
 	outlet_close(&daemon->outlet);
-	secret_finish(&daemon->arena);
 	loop_finish(&daemon->loop);
 	daemonconfig_free(&daemon->config);
+}
+
+static int server_main(struct daemon *daemon, const struct monitor *monitor)
+{
+	struct problem problem;
+	int status;
+
+	if (daemon_init(daemon, &problem) || outlet_init(daemon, &problem) ||
+			sockets_adopt(daemon, monitor->vms_fd >= 0, &problem) || confine(daemon, monitor->change_user, &problem)) {
+		log_error("%s", problem.text);
+		return EXIT_SYSTEM;
+	}
+	close(monitor->runtime_fd);
+	if (monitor->vms_fd >= 0)
+		close(monitor->vms_fd);
+	else
+		daemon_up(daemon);
+	status = serve(daemon);
+	daemon_finish(daemon);
+	return status;
+}
+
+/* The monitor's, which forks the server. */
+static int monitor_main(struct daemon *daemon)
+{
+	struct monitor monitor = { 0 };
+	struct problem problem;
+	pid_t server;
+	int status;
+
+	if (prepare(daemon, &monitor, &problem)) {
+		log_error("%s", problem.text);
+		monitor_finish(&monitor);
+		return EXIT_SYSTEM;
+	}
+	server = monitor_fork(&monitor, &daemon->monitor);
+	daemon->service.monitor = daemon->monitor;
+	if (!server)
+		return server_main(daemon, &monitor);
+	if (server > 0)
+		status = monitor_run(&monitor);
+	else
+		status = EXIT_SYSTEM;
+	monitor_finish(&monitor);
+	daemonconfig_free(&daemon->config);
+	return status;
 }
 
 int main(int argc, char **argv)
@@ -311,8 +456,9 @@ int main(int argc, char **argv)
 	struct daemon *daemon = &daemon_state;
 	pid_t parent = getppid();
 	struct problem problem;
-	int status;
 
+	if (argc == 2 && !strcmp(argv[1], READER_OPTION))
+		return reader_main();
 	log_name("hawserd");
 	switch (daemonconfig_read(&daemon->config, argc, argv, &problem)) {
 	case DAEMONCONFIG_RUN:
@@ -329,18 +475,8 @@ int main(int argc, char **argv)
 	process_harden();
 	process_limits();
 	if (daemon->config.check)
-		return vms_check(&daemon->config) ? EXIT_FAILURE : EXIT_SUCCESS;
+		return vmcheck_all(daemon->config.vms) ? EXIT_FAILURE : EXIT_SUCCESS;
 	if (daemon->config.die_with_parent && process_tie(parent))
 		return EXIT_SYSTEM;
-
-	if (daemon_init(daemon, &problem) || outlet_init(daemon, &problem) || secrets_init(daemon, &problem) ||
-		dirs_open(daemon, &problem) || machines_open(daemon, &problem) || sockets_open(daemon, &problem)) {
-		log_error("%s", problem.text);
-		daemon_finish(daemon);
-		return EXIT_SYSTEM;
-	}
-	say_ready(daemon);
-	status = serve(daemon);
-	daemon_finish(daemon);
-	return status;
+	return monitor_main(daemon);
 }

@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../vsock/address.h"
@@ -21,169 +15,21 @@
 #define STRANGERS_A_SECOND 8
 #define ACCEPTS_A_ROUND 64       /* then the sessions have their turn; what waits is signalled again */
 
-/* --- Unix socket files ------------------------------------------------------------------------------------------ */
-
-static const char *last_component(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-/* By way of the directory's descriptor, so that nobody can put another directory in its place on the way. */
-static bool address_below(struct address *address, int dirfd, const char *path)
-{
-	char text[ADDRESS_PATH_MAX + 1];
-	int n = snprintf(text, sizeof text, "/proc/self/fd/%d/%s", dirfd, last_component(path));
-
-	return n > 0 && (size_t)n < sizeof text && address_unix(address, text);
-}
-
-static bool somebody_listens(const struct address *address)
-{
-	int fd = address_socket(address, false), r;
-
-	if (fd < 0)
-		return true;     /* not known: then it is not ours to remove */
-	r = address_connect(fd, address);
-	close(fd);
-	return r != -ECONNREFUSED;
-}
-
-/* 0 when nothing is at the path any more. */
-static int remove_stale(int dirfd, const char *path, const struct address *address, struct problem *problem)
-{
-	const char *name = last_component(path);
-	struct stat st;
-
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW))
-		return errno == ENOENT ? 0 : problem_set(problem, path, 0, 0, "%s", strerror(errno));
-	if (!S_ISSOCK(st.st_mode))
-		return problem_set(problem, path, 0, 0, "is in the way of a socket, and is none itself; remove it");
-	if (st.st_uid != geteuid())
-		return problem_set(problem, path, 0, 0, "is a socket of user %u; remove it", (unsigned)st.st_uid);
-	if (somebody_listens(address))
-		return problem_set(problem, path, 0, 0, "another process listens there; end it, or use another path");
-	if (unlinkat(dirfd, name, 0))
-		return problem_set(problem, path, 0, 0, "stale, and cannot be removed: %s", strerror(errno));
-	return 0;
-}
-
-int listen_unix(int dirfd, const char *path, struct problem *problem)
-{
-	struct address address;
-	mode_t mask;
-	int fd;
-
-	/* The peer must be able to name it, too, and does not go by way of a descriptor. */
-	if (!address_unix(&address, path))
-		return problem_set(problem, path, 0, 0, "too long for a Unix socket: %zu bytes, at most %d; use a shorter "
-			"directory", strlen(path), ADDRESS_PATH_MAX);
-	if (!address_below(&address, dirfd, path))
-		return problem_set(problem, path, 0, 0, "its last component is too long for a Unix socket");
-	if (remove_stale(dirfd, path, &address, problem))
-		return -1;
-	mask = umask(0177);
-	fd = address_listen(&address);
-	umask(mask);
-	if (fd < 0)
-		return problem_set(problem, path, 0, 0, "cannot listen: %s", strerror(-fd));
-	return fd;
-}
-
-void listen_unlink(const char *path, dev_t dev, ino_t ino)
-{
-	struct stat st;
-
-	if (!lstat(path, &st) && S_ISSOCK(st.st_mode) && st.st_dev == dev && st.st_ino == ino)
-		unlink(path);
-}
-
-/* The directory that path lies in. */
-static int parent_open(const char *path, bool follow, struct problem *problem)
-{
-	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = follow ? 0 : RESOLVE_NO_SYMLINKS };
-	char *parent = strdup(path), *slash = parent ? strrchr(parent, '/') : NULL;
-	int fd;
-
-	if (!slash) {
-		free(parent);
-		return problem_set(problem, path, 0, 0, "must be an absolute path");
-	}
-	slash[slash == parent] = 0;
-	fd = (int)syscall(SYS_openat2, AT_FDCWD, parent, &how, sizeof how);
-	if (fd < 0)
-		problem_set(problem, path, 0, 0, errno == ELOOP ? "a symbolic link is in its path; use the real one"
-			: "its directory: %s", strerror(errno));
-	free(parent);
-	return fd;
-}
-
 /* --- listeners -------------------------------------------------------------------------------------------------- */
 
-static int listener_start(struct listener *listener, struct problem *problem)
-{
-	int slot = loop_add(&listener->daemon->loop, listener->fd, EPOLLIN, LOOP_LISTENER, listener);
-
-	if (slot < 0)
-		return problem_set(problem, listener->path ? listener->path : "vsock", 0, 0, "%s", strerror(-slot));
-	listener->slot = slot;
-	return 0;
-}
-
-static int open_unix(struct listener *listener, int dirfd, const char *base, struct problem *problem)
-{
-	struct stat st;
-
-	if (asprintf(&listener->path, "%s_%u", base, listener->daemon->config.port + listener->service) < 0) {
-		listener->path = NULL;
-		return problem_set(problem, base, 0, 0, "%s", strerror(ENOMEM));
-	}
-	listener->fd = listen_unix(dirfd, listener->path, problem);
-	if (listener->fd < 0)
-		return -1;
-	if (!fstatat(dirfd, last_component(listener->path), &st, AT_SYMLINK_NOFOLLOW)) {
-		listener->dev = st.st_dev;
-		listener->ino = st.st_ino;
-	}
-	return listener_start(listener, problem);
-}
-
-int listener_open_unix(struct listener listeners[static LISTEN_SERVICES], struct vm *vm, const char *base,
-	bool follow, struct problem *problem)
-{
-	int dirfd = parent_open(base, follow, problem), r = 0;
-
-	if (dirfd < 0)
-		return -1;
-	for (uint8_t s = 0; s < LISTEN_SERVICES && !r; s++) {
-		listeners[s] = (struct listener){ .daemon = vm->daemon, .vm = vm, .service = s, .fd = -1 };
-		r = open_unix(&listeners[s], dirfd, base, problem);
-	}
-	close(dirfd);
-	if (r)
-		listener_close(listeners);
-	return r;
-}
-
-int listener_open_vsock(struct listener listeners[static LISTEN_SERVICES], struct daemon *daemon,
-	struct problem *problem)
+int listener_adopt(struct listener listeners[static LISTEN_SERVICES], struct daemon *daemon, struct vm *vm,
+	const int fds[static LISTEN_SERVICES])
 {
 	for (uint8_t s = 0; s < LISTEN_SERVICES; s++) {
-		struct address address = address_vsock(ADDRESS_CID_ANY, daemon->config.port + s);
-		char text[ADDRESS_TEXT];
+		listeners[s] = (struct listener){ .daemon = daemon, .vm = vm, .service = s, .fd = fds[s] };
+		listeners[s].slot = loop_add(&daemon->loop, fds[s], EPOLLIN, LOOP_LISTENER, &listeners[s]);
+	}
+	for (uint8_t s = 0; s < LISTEN_SERVICES; s++) {
+		int r = listeners[s].slot;
 
-		listeners[s] = (struct listener){ .daemon = daemon, .service = s };
-		listeners[s].fd = address_listen(&address);
-		if (listeners[s].fd < 0) {
-			problem_set(problem, address_format(&address, text), 0, 0, "cannot listen: %s",
-				strerror(-listeners[s].fd));
+		if (r < 0) {
 			listener_close(listeners);
-			return -1;
-		}
-		if (listener_start(&listeners[s], problem)) {
-			listener_close(listeners);
-			return -1;
+			return r;
 		}
 	}
 	return 0;
@@ -197,12 +43,8 @@ void listener_close(struct listener listeners[static LISTEN_SERVICES])
 		if (!listener->daemon)
 			continue;
 		loop_remove(&listener->daemon->loop, listener->slot);
-		if (listener->fd >= 0) {
-			if (listener->path)
-				listen_unlink(listener->path, listener->dev, listener->ino);
+		if (listener->fd >= 0)
 			close(listener->fd);
-		}
-		free(listener->path);
 		*listener = (struct listener){ .fd = -1 };
 	}
 }
@@ -245,6 +87,11 @@ static struct vm *identify(struct listener *listener, int fd, const struct addre
 	return vm;
 }
 
+int listener_spare(const struct daemon *daemon)
+{
+	return fcntl(daemon->loop.epoll, F_DUPFD_CLOEXEC, 3);
+}
+
 /*
  * No descriptor is left, and the connection, if there is one, would make epoll report the listener for ever. The
  * spare one is given up to take it and turn it away; when even that fails, the listener rests until a descriptor was
@@ -266,7 +113,7 @@ static bool turn_away(struct listener *listener)
 		session_refuse(daemon, fd, WIRE_REFUSE_BUSY, "the host has no descriptors left");
 		close(fd);
 	}
-	daemon->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	daemon->spare_fd = listener_spare(daemon);
 	if (daemon->spare_fd >= 0 && (fd >= 0 || fd == -EAGAIN))
 		return fd >= 0;
 	listener->paused = daemon->starved = true;
@@ -287,13 +134,13 @@ static void pause_over(struct listener listeners[static LISTEN_SERVICES])
 void listener_resume(struct daemon *daemon)
 {
 	if (daemon->spare_fd < 0)
-		daemon->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		daemon->spare_fd = listener_spare(daemon);
 	if (daemon->spare_fd < 0)
 		return;
 	daemon->starved = false;
 	pause_over(daemon->vsock);
-	for (size_t i = 0; i < daemon->vms.n; i++)
-		pause_over(daemon->vms.all[i]->listeners);
+	for (size_t i = 0; i < daemon->vms.names.n; i++)
+		pause_over(vms_at(&daemon->vms, i)->listeners);
 }
 
 void listener_event(struct listener *listener)

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../vsock/address.h"
 #include "../vsock/log.h"
+#include "channel.h"
 #include "daemon.h"
 #include "json.h"
 #include "local.h"
@@ -20,7 +20,6 @@
 #include "status.h"
 #include "tail.h"
 
-#define NAME "control.sock"
 #define REQUEST_MAX (512 << 10)  /* a workload's arguments may be long */
 #define FOLLOWER_MAX (1 << 20)   /* bytes that wait for a follower, before he is cut off */
 #define OWNER_HIGH (1 << 20)     /* bytes that wait for an owner, before his guest has to wait */
@@ -38,14 +37,9 @@ struct local {
 	char *out;                       /* out[out_start, out_end) waits */
 	size_t out_start, out_end, out_size;
 	size_t backlog;                  /* of stored lines he asked for: he may take his time with those */
+	int passed;                      /* the descriptor that came last, or -1 */
+	bool attaching, follow_it;       /* his machine is not served yet; to be followed then */
 };
-
-static struct {
-	int fd, slot;
-	dev_t dev;
-	ino_t ino;
-	char *path;
-} listener = { .fd = -1 };
 
 /* --- ends ------------------------------------------------------------------------------------------------------- */
 
@@ -71,6 +65,8 @@ static void local_destroy(struct local *local)
 	loop_remove(&local->daemon->loop, local->slot);
 	LIST_REMOVE(local, of_daemon);
 	close(local->fd);
+	if (local->passed >= 0)
+		close(local->passed);
 	free(local->in);
 	free(local->out);
 	free(local);
@@ -109,13 +105,18 @@ static bool crowded(const struct local *local)
 	return local->out_end - local->out_start > FOLLOWER_MAX;
 }
 
+static bool waits(const struct local *local)
+{
+	return local->attaching || crowded(local);
+}
+
 static void pace(struct local *local)
 {
 	size_t waiting = local->out_end - local->out_start;
 	struct vm *vm = local->owns;
 
-	/* Who does not read answers does not get more of them. */
-	loop_events(&local->daemon->loop, local->slot, (crowded(local) ? 0 : EPOLLIN) | (waiting ? EPOLLOUT : 0));
+	/* Who does not read answers does not get more of them, and one at a time. */
+	loop_events(&local->daemon->loop, local->slot, (waits(local) ? 0 : EPOLLIN) | (waiting ? EPOLLOUT : 0));
 	if (!vm || local->follows != vm)
 		return;
 	if (!vm->paused && waiting > OWNER_HIGH)
@@ -298,45 +299,80 @@ static bool start_following(struct local *local, struct vm *vm)
 	return true;
 }
 
+/* The arguments as a file, which the reader takes them from. -1: no memory. */
+static int args_file(const struct request *request)
+{
+	int fd = memfd_create("args", MFD_CLOEXEC);
+	bool ok = fd >= 0;
+
+	for (size_t i = 0; ok && i < request->n_args; i++)
+		ok = write(fd, request->args[i], strlen(request->args[i]) + 1) == (ssize_t)strlen(request->args[i]) + 1;
+	if (ok || fd < 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
 static struct vm_attach *attach_make(struct request *request)
 {
 	struct vm_attach *attach = calloc(1, sizeof *attach);
+	int args = attach && request->n_args ? args_file(request) : -1;
 
-	if (!attach)
+	if (!attach || (request->n_args && args < 0)) {
+		free(attach);
 		return NULL;
+	}
 	*attach = (struct vm_attach){ .dir = request->dir, .socket = request->socket, .cid = request->cid,
-		.args = request->args, .n_args = request->n_args, .ephemeral = request->ephemeral };
+		.args = args, .ephemeral = request->ephemeral };
 	request->dir = request->socket = NULL;
-	request->args = NULL;
-	request->n_args = 0;
 	return attach;
 }
 
+/* Answered when the reader of the directory has been heard of: local_attached. */
 static bool op_attach(struct local *local, struct request *request)
 {
 	char name[VMCONFIG_NAME_MAX + 1];
 	struct vm_attach *attach;
 	struct problem problem;
-	struct vm *vm;
 	size_t len = strlen(request->dir);
+	int dir = local->passed;
 
 	if (local->owns || local->follows)
 		return answer(local, "error", "this connection has attached or follows a machine already");
+	if (dir < 0)
+		return answer(local, "error", "%s: its descriptor must come with the request: hawserd opens no directory",
+			request->dir);
 	while (len > 1 && request->dir[len - 1] == '/')
 		request->dir[--len] = 0;
 	snprintf(name, sizeof name, "%s", request->name ? request->name : strrchr(request->dir, '/') + 1);
 	attach = attach_make(request);
 	if (!attach)
 		return false;
-	vm = vm_create_attached(local->daemon, name, attach, &problem);
-	if (!vm)
+	local->passed = -1;
+	local->owns = readers_attach(local->daemon, name, dir, attach, &problem);
+	if (!local->owns)
 		return answer(local, "error", "%s", problem.text);
-	local->owns = vm;
+	local->attaching = true;
+	local->follow_it = request->follow;
+	return true;
+}
+
+/* False: the connection is at its end. */
+static bool attached(struct local *local, struct vm *vm)
+{
+	bool served = vm->valid && (vm->base || (vm->cid && local->daemon->config.vsock)) && !vm->store.error;
+
+	local->attaching = false;
+	if (!served) {
+		local->owns = NULL;
+		return answer(local, "error", "%s", vm->problem ? vm->problem : vm->store.error ? "its log cannot be written"
+			: "the directory has no vm.json");
+	}
 	log_info("%s: attached, from %s", vm->name, vm->dir);
 	/* Before the first line of its log can come. */
 	if (!answer(local, "vm", "%s", vm->name))
 		return false;
-	if (request->follow && !start_following(local, vm))
+	if (local->follow_it && !start_following(local, vm))
 		return answer(local, "error", "too many followers");
 	return true;
 }
@@ -440,13 +476,30 @@ static bool take_lines(struct local *local)
 	char *p = local->in, *end = local->in + local->in_len, *newline;
 	bool ok = true;
 
-	while (ok && !crowded(local) && (newline = memchr(p, '\n', (size_t)(end - p)))) {
+	while (ok && !waits(local) && (newline = memchr(p, '\n', (size_t)(end - p)))) {
 		ok = take_line(local, p, (size_t)(newline - p));
 		p = newline + 1;
 	}
 	local->in_len = (size_t)(end - p);
 	memmove(local->in, p, local->in_len);
 	return ok;
+}
+
+void local_attached(struct vm *vm)
+{
+	struct local *local;
+
+	LIST_FOREACH(local, &vm->daemon->locals, of_daemon)
+		if (local->owns == vm && local->attaching)
+			break;
+	if (!local)
+		return;
+	if (!attached(local, vm) || !take_lines(local))
+		end_soon(local);
+	else
+		pace(local);
+	if (local->owns != vm)
+		vm_destroy(vm, true);
 }
 
 static bool in_room(struct local *local)
@@ -469,15 +522,23 @@ static bool in_room(struct local *local)
 /* False: the connection is at its end. */
 static bool local_read(struct local *local)
 {
+	int fds[CHANNEL_FDS];
 	ssize_t n;
 
 	if (!in_room(local)) {
 		answer(local, "error", "a request of more than %d bytes", REQUEST_MAX);
 		return false;
 	}
-	n = read(local->fd, local->in + local->in_len, local->in_size - local->in_len);
+	n = channel_receive(local->fd, local->in + local->in_len, local->in_size - local->in_len, fds, false);
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR;
+		return n == -EAGAIN;
+	if (fds[0] >= 0) {
+		if (local->passed >= 0)
+			close(local->passed);
+		local->passed = fds[0];
+		fds[0] = -1;
+	}
+	channel_drop(fds);
 	if (!n)
 		return false;
 	local->in_len += (size_t)n;
@@ -490,7 +551,7 @@ void local_event(struct local *local, uint32_t events)
 
 	if (events & EPOLLOUT)
 		ok = flush(local) && take_lines(local);
-	if (ok && crowded(local))
+	if (ok && waits(local))
 		ok = !(events & (EPOLLHUP | EPOLLERR));
 	else if (ok && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		ok = local_read(local);
@@ -505,7 +566,7 @@ static void accept_one(struct daemon *daemon, int fd, const struct address_peer 
 	struct local *local;
 
 	/* The file's mode says the same; this holds also where somebody changed that. */
-	if (peer->uid != 0 && peer->uid != geteuid()) {
+	if (peer->uid != 0 && peer->uid != daemon->owner) {
 		close(fd);
 		return;
 	}
@@ -514,7 +575,7 @@ static void accept_one(struct daemon *daemon, int fd, const struct address_peer 
 		close(fd);
 		return;
 	}
-	*local = (struct local){ .daemon = daemon, .fd = fd, .timer.fire = local_end };
+	*local = (struct local){ .daemon = daemon, .fd = fd, .passed = -1, .timer.fire = local_end };
 	LIST_INSERT_HEAD(&daemon->locals, local, of_daemon);
 	local->slot = loop_add(&daemon->loop, fd, EPOLLIN, LOOP_LOCAL, local);
 	if (local->slot < 0)
@@ -526,47 +587,27 @@ void local_listener_event(struct daemon *daemon)
 	struct address_peer peer;
 	int fd;
 
-	while ((fd = address_accept(listener.fd, &peer)) >= 0)
+	while ((fd = address_accept(daemon->control, &peer)) >= 0)
 		accept_one(daemon, fd, &peer);
 	/* No descriptors: tools are served before guests, out of the spare one. */
 	if ((fd == -EMFILE || fd == -ENFILE) && daemon->spare_fd >= 0) {
 		close(daemon->spare_fd);
-		fd = address_accept(listener.fd, &peer);
+		fd = address_accept(daemon->control, &peer);
 		if (fd >= 0)
 			accept_one(daemon, fd, &peer);
-		daemon->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		daemon->spare_fd = listener_spare(daemon);
 	}
 }
 
-int local_listen(struct daemon *daemon, struct problem *problem)
+int local_init(struct daemon *daemon)
 {
-	struct stat st;
+	int slot = loop_add(&daemon->loop, daemon->control, EPOLLIN, LOOP_LOCAL_LISTENER, daemon);
 
-	if (asprintf(&listener.path, "%s/%s", daemon->config.runtime, NAME) < 0) {
-		listener.path = NULL;
-		return problem_set(problem, daemon->config.runtime, 0, 0, "%s", strerror(ENOMEM));
-	}
-	listener.fd = listen_unix(daemon->runtime_fd, listener.path, problem);
-	if (listener.fd < 0)
-		return -1;
-	if (!fstatat(daemon->runtime_fd, NAME, &st, AT_SYMLINK_NOFOLLOW)) {
-		listener.dev = st.st_dev;
-		listener.ino = st.st_ino;
-	}
-	listener.slot = loop_add(&daemon->loop, listener.fd, EPOLLIN, LOOP_LOCAL_LISTENER, daemon);
-	return listener.slot < 0 ? problem_set(problem, listener.path, 0, 0, "%s", strerror(-listener.slot)) : 0;
+	return slot < 0 ? slot : 0;
 }
 
 void local_finish(struct daemon *daemon)
 {
-	if (listener.fd >= 0) {
-		loop_remove(&daemon->loop, listener.slot);
-		listen_unlink(listener.path, listener.dev, listener.ino);
-		close(listener.fd);
-	}
-	free(listener.path);
-	listener.path = NULL;
-	listener.fd = -1;
 	while (!LIST_EMPTY(&daemon->locals))
 		local_destroy(LIST_FIRST(&daemon->locals));
 }

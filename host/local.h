@@ -4,7 +4,8 @@
  * follows are records.
  *
  *     {"op":"attach","dir":"/DIR","name":"N","socket":"/BASE","cid":N,"args":["sh"],"follow":true,"ephemeral":true}
- *         serves the directory as a machine, as long as this connection is there: {"ok":true,"vm":"N"}
+ *         serves the directory as a machine, as long as this connection is there: {"ok":true,"vm":"N"}. With the
+ *         request comes a descriptor of the directory, which the tool has opened (SCM_RIGHTS); dir is for messages.
  *     {"op":"follow","vm":"N","tail":10}
  *         the last lines that are stored, then those that come
  *     {"op":"status"}
@@ -21,19 +22,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "problem.h"
-
 struct daemon;
 struct local;
 struct store;
 struct vm;
 
-int local_listen(struct daemon *daemon, struct problem *problem);
+int local_init(struct daemon *daemon);   /* its socket is daemon->control */
 void local_finish(struct daemon *daemon);
 void local_listener_event(struct daemon *daemon);
 void local_event(struct local *local, uint32_t events);
 /* JSON lines for the machine's followers. Never ends a session, and never a machine. */
 void local_show(struct store *store, const char *lines, size_t len);
+/* The reader of a machine's directory has been heard of: the tool that attached it is told. The machine may be gone. */
+void local_attached(struct vm *vm);
 /* The machine is about to go. */
 void local_vm_gone(struct vm *vm);
 

@@ -154,11 +154,22 @@ static void slot_give(struct loop *loop, int slot)
 	loop->free_slot = (uint32_t)slot;
 }
 
+uint64_t loop_ref(const struct loop *loop, int slot)
+{
+	return (uint64_t)loop->slots[slot].generation << 32 | (uint32_t)slot;
+}
+
+void *loop_owner(const struct loop *loop, uint64_t ref, enum loop_kind kind)
+{
+	uint32_t slot = (uint32_t)ref;
+
+	return slot && slot < loop->n_slots && loop_ref(loop, (int)slot) == ref && loop->slots[slot].kind == kind
+		? loop->slots[slot].owner : NULL;
+}
+
 static struct epoll_event slot_event(const struct loop *loop, int slot)
 {
-	const struct loop_slot *s = &loop->slots[slot];
-
-	return (struct epoll_event){ .events = s->events, .data.u64 = (uint64_t)s->generation << 32 | (uint32_t)slot };
+	return (struct epoll_event){ .events = loop->slots[slot].events, .data.u64 = loop_ref(loop, slot) };
 }
 
 int loop_add(struct loop *loop, int fd, uint32_t events, enum loop_kind kind, void *owner)

@@ -24,6 +24,8 @@ enum loop_kind {
 	LOOP_OUTLET,
 	LOOP_SCRAPE_LISTENER,
 	LOOP_SCRAPE,
+	LOOP_CHANNEL,            /* to a reader, or to the server */
+	LOOP_MONITOR,
 };
 
 struct loop_slot {
@@ -60,6 +62,9 @@ int loop_add(struct loop *loop, int fd, uint32_t events, enum loop_kind kind, vo
 void loop_events(struct loop *loop, int slot, uint32_t events);
 /* The descriptor stays open: the owner closes it, afterwards. A slot of 0 is nothing to do. */
 void loop_remove(struct loop *loop, int slot);
+/* A number for the slot, which is never used again; and the owner that it stands for, or NULL: he is gone. */
+uint64_t loop_ref(const struct loop *loop, int slot);
+void *loop_owner(const struct loop *loop, uint64_t ref, enum loop_kind kind);
 /* One round: waits for events or the next timer, at most timeout_ms (-1: for ever). 0, or a negative errno. */
 int loop_round(struct loop *loop, loop_handler *handler, int timeout_ms);
 uint64_t loop_now(struct loop *loop);    /* reads the clock */

@@ -61,8 +61,8 @@ static void put_vm_name(FILE *to, const struct family *family, const struct vm *
 
 static void put_vms(FILE *to, const struct family *family, const struct daemon *daemon)
 {
-	for (size_t i = 0; i < daemon->vms.n; i++) {
-		const struct vm *vm = daemon->vms.all[i];
+	for (size_t i = 0; i < daemon->vms.names.n; i++) {
+		const struct vm *vm = vms_at(&daemon->vms, i);
 
 		if (!vm->served)
 			continue;
@@ -73,7 +73,7 @@ static void put_vms(FILE *to, const struct family *family, const struct daemon *
 
 static uint64_t vm_valid(const struct vm *vm)
 {
-	return vm->config && !vm->problem;
+	return vm->valid && !vm->problem;
 }
 
 static uint64_t vm_logging(const struct vm *vm)
@@ -150,8 +150,8 @@ static uint64_t number_of(const struct family *family, const struct store_count 
 
 static void put_streams(FILE *to, const struct family *family, const struct daemon *daemon)
 {
-	for (size_t i = 0; i < daemon->vms.n; i++) {
-		const struct vm *vm = daemon->vms.all[i];
+	for (size_t i = 0; i < daemon->vms.names.n; i++) {
+		const struct vm *vm = vms_at(&daemon->vms, i);
 
 		for (uint8_t s = 1; vm->served && s < WIRE_STREAMS; s++) {
 			uint64_t number = number_of(family, family->counts(&vm->store.streams[s]));
@@ -166,8 +166,8 @@ static void put_streams(FILE *to, const struct family *family, const struct daem
 
 static void put_losses(FILE *to, const struct family *family, const struct daemon *daemon)
 {
-	for (size_t i = 0; i < daemon->vms.n; i++) {
-		const struct vm *vm = daemon->vms.all[i];
+	for (size_t i = 0; i < daemon->vms.names.n; i++) {
+		const struct vm *vm = vms_at(&daemon->vms, i);
 
 		for (uint8_t s = 1; vm->served && s < WIRE_STREAMS; s++)
 			for (uint8_t reason = 1; reason < WIRE_LOSSES; reason++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,10 @@ int run_attach(struct run *r)
 	}
 	json_put_bool(&out, "follow", true);
 	json_put_bool(&out, "ephemeral", true);
-	result = json_line_end(&out) ? client_send(&r->client, &out) : -EMSGSIZE;
+	/* hawserd opens no directory that a tool names: it gets this one from us, who may read it. */
+	int dir = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	result = dir < 0 ? -errno : json_line_end(&out) ? client_send_with(&r->client, &out, dir) : -EMSGSIZE;
+	run_close(&dir);
 	free(out.buf);
 	if (result < 0)
 		return run_fail(r, &r->helpers[HAWSERD], "cannot ask hawserd at %s/" CLIENT_SOCKET ": %s", r->runtime,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,11 +10,10 @@
 #include <sys/epoll.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "../vsock/address.h"
 #include "../vsock/log.h"
+#include "binding.h"
 #include "daemon.h"
 #include "metrics.h"
 #include "scrape.h"
@@ -36,13 +34,10 @@ struct scrape {
 };
 
 static struct {
-	int fd, slot;
-	char *path;                      /* of a Unix socket */
-	dev_t dev;
-	ino_t ino;
+	int slot;
 	unsigned n;
 	LIST_HEAD(, scrape) all;
-} listener = { .fd = -1 };
+} listener;
 
 /* --- where ------------------------------------------------------------------------------------------------------ */
 
@@ -102,44 +97,24 @@ static int listen_loopback(const char *text, struct problem *problem)
 	return -1;
 }
 
-static int listen_path(const char *path, struct problem *problem)
+int scrape_listen(const char *place, struct binding *binding, int *dir, struct problem *problem)
 {
-	char *parent = strdup(path), *slash = parent ? strrchr(parent, '/') : NULL;
-	struct stat st;
-	int dirfd, fd = -1;
-
-	if (!slash) {
-		free(parent);
-		return problem_set(problem, path, 0, 0, "%s", strerror(ENOMEM));
-	}
-	slash[slash == parent] = 0;
-	dirfd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dirfd < 0)
-		problem_set(problem, parent, 0, 0, "%s", strerror(errno));
-	else
-		fd = listen_unix(dirfd, path, problem);
-	if (fd >= 0 && !lstat(path, &st)) {
-		listener.dev = st.st_dev;
-		listener.ino = st.st_ino;
-		listener.path = strdup(path);
-	}
-	if (dirfd >= 0)
-		close(dirfd);
-	free(parent);
-	return fd;
-}
-
-int scrape_listen(struct daemon *daemon, struct problem *problem)
-{
-	const char *place = daemon->config.metrics;
-
 	if (!place)
 		return 0;
-	listener.fd = strncmp(place, "unix:", 5) ? listen_loopback(place, problem) : listen_path(place + 5, problem);
-	if (listener.fd < 0)
-		return -1;
-	listener.slot = loop_add(&daemon->loop, listener.fd, EPOLLIN, LOOP_SCRAPE_LISTENER, daemon);
-	return listener.slot < 0 ? problem_set(problem, place, 0, 0, "%s", strerror(-listener.slot)) : 0;
+	if (strncmp(place, "unix:", 5)) {
+		binding->fd = listen_loopback(place, problem);
+		return binding->fd < 0 ? -1 : 0;
+	}
+	*dir = binding_dir_open(place + 5, true, problem);
+	return *dir < 0 ? -1 : binding_open(binding, *dir, place + 5, problem);
+}
+
+int scrape_init(struct daemon *daemon)
+{
+	if (daemon->scrape < 0)
+		return 0;
+	listener.slot = loop_add(&daemon->loop, daemon->scrape, EPOLLIN, LOOP_SCRAPE_LISTENER, daemon);
+	return listener.slot < 0 ? listener.slot : 0;
 }
 
 /* --- a scrape --------------------------------------------------------------------------------------------------- */
@@ -154,7 +129,7 @@ static void scrape_destroy(struct scrape *scrape)
 	close(scrape->fd);
 	free(scrape->answer);
 	free(scrape);
-	if (listener.n-- == SCRAPES_MAX && listener.fd >= 0)
+	if (listener.n-- == SCRAPES_MAX)
 		loop_events(&daemon->loop, listener.slot, EPOLLIN);
 }
 
@@ -165,7 +140,7 @@ static void scrape_late(struct timer *timer)
 
 void scrape_listener_event(struct daemon *daemon)
 {
-	int fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept4(daemon->scrape, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct scrape *scrape = fd < 0 ? NULL : calloc(1, sizeof *scrape);
 
 	if (!scrape) {
@@ -249,17 +224,8 @@ void scrape_event(struct scrape *scrape, uint32_t events)
 		scrape_destroy(scrape);
 }
 
-void scrape_finish(struct daemon *daemon)
+void scrape_finish(void)
 {
 	while (!LIST_EMPTY(&listener.all))
 		scrape_destroy(LIST_FIRST(&listener.all));
-	if (listener.fd < 0)
-		return;
-	loop_remove(&daemon->loop, listener.slot);
-	if (listener.path)
-		listen_unlink(listener.path, listener.dev, listener.ino);
-	free(listener.path);
-	listener.path = NULL;
-	close(listener.fd);
-	listener.fd = -1;
 }

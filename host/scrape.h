@@ -15,14 +15,19 @@
 
 #include "problem.h"
 
+struct binding;
 struct daemon;
 struct scrape;
 
 /* What is wrong with a place, or NULL. */
 const char *scrape_place(const char *text);
-/* Listens at config.metrics, if that is set. 0, or -1 with the problem set. */
-int scrape_listen(struct daemon *daemon, struct problem *problem);
-void scrape_finish(struct daemon *daemon);
+/*
+ * The monitor's: listens there, if place is not NULL. dir is the directory that a Unix socket is in. 0, or -1 with the
+ * problem set.
+ */
+int scrape_listen(const char *place, struct binding *binding, int *dir, struct problem *problem);
+int scrape_init(struct daemon *daemon);  /* its socket is daemon->scrape */
+void scrape_finish(void);
 void scrape_listener_event(struct daemon *daemon);
 void scrape_event(struct scrape *scrape, uint32_t events);
 

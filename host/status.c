@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "boot.h"
 #include "daemon.h"
@@ -89,7 +90,7 @@ static void put_vm(struct json_out *out, const struct vm *vm)
 	json_put_string(out, "vm", vm->name);
 	json_put_string(out, "dir", vm->dir);
 	json_put_bool(out, "attached", vm->attach);
-	json_put_bool(out, "valid", vm->config);
+	json_put_bool(out, "valid", vm->valid);
 	if (vm->problem)
 		json_put_string(out, "problem", vm->problem);
 	if (vm->cid)
@@ -152,12 +153,39 @@ static void put_outlet(struct json_out *out, const struct outlet *outlet)
 	json_put_close(out, '}');
 }
 
+/* The server's, and that of the reader of the settings' directory. */
+static void put_confinement(struct json_out *out, const struct daemon *daemon)
+{
+	const struct reader_link *link;
+
+	json_put_open(out, "server", '{');
+	json_put_u64(out, "pid", (uint64_t)getpid());
+	json_put_u64(out, "landlock", (uint64_t)daemon->landlock);
+	json_put_bool(out, "seccomp", daemon->seccomp);
+	json_put_bool(out, "user", getuid() != daemon->owner);
+	json_put_close(out, '}');
+	json_put_open(out, "readers", '[');
+	LIST_FOREACH(link, &daemon->readers, of_daemon) {
+		json_put_open(out, NULL, '{');
+		if (link->vm)
+			json_put_string(out, "vm", link->vm->name);
+		json_put_u64(out, "pid", (uint64_t)link->self.pid);
+		json_put_bool(out, "up", link->fd >= 0);
+		json_put_u64(out, "landlock", (uint64_t)link->self.landlock);
+		json_put_bool(out, "seccomp", link->self.seccomp);
+		json_put_bool(out, "user", link->self.user);
+		json_put_bool(out, "memoryLocked", link->self.locked);
+		json_put_close(out, '}');
+	}
+	json_put_close(out, ']');
+}
+
 char *status_make(struct daemon *daemon, size_t *len)
 {
 	struct json_out out = { .size = BYTES };
 
-	for (size_t i = 0; i < daemon->vms.n; i++) {
-		const struct vm *vm = daemon->vms.all[i];
+	for (size_t i = 0; i < daemon->vms.names.n; i++) {
+		const struct vm *vm = vms_at(&daemon->vms, i);
 
 		out.size += BYTES + text_bytes(vm->dir) + text_bytes(vm->base) + text_bytes(vm->problem);
 	}
@@ -169,14 +197,14 @@ char *status_make(struct daemon *daemon, size_t *len)
 	json_put_u64(&out, "uptimeMs", (loop_now(&daemon->loop) - daemon->started) / LOOP_MS);
 	json_put_u64(&out, "connections", daemon->connections);
 	json_put_u64(&out, "followers", daemon->followers);
-	json_put_bool(&out, "secretsLocked", daemon->arena.locked);
+	put_confinement(&out, daemon);
 	put_counters(&out, daemon);
 	if (daemon->home.outlet)
 		put_outlet(&out, &daemon->outlet);
 	json_put_open(&out, "vms", '[');
-	for (size_t i = 0; i < daemon->vms.n; i++)
-		if (daemon->vms.all[i]->served)
-			put_vm(&out, daemon->vms.all[i]);
+	for (size_t i = 0; i < daemon->vms.names.n; i++)
+		if (vms_at(&daemon->vms, i)->served)
+			put_vm(&out, vms_at(&daemon->vms, i));
 	json_put_close(&out, ']');
 	if (!json_line_end(&out)) {
 		free(out.buf);

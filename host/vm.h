@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vm: a machine that hawserd serves: its directory and its addresses; its log is in vm_log.c, its epoch in
- * vm_epoch.c.
+ * vm: a machine that hawserd serves, as the server knows it; its log is in vm_log.c, its epoch in vm_epoch.c. What is
+ * in its directory is its reader's business (reader.h).
  *
- * A machine is there because its directory is (or was, when it was last looked at), or because a tool attached it.
- * When its vm.json goes bad, the last good one is served on.
+ * A machine is there because its reader says that its directory is, or because a tool attached it.
  */
 #ifndef HOST_VM_H
 #define HOST_VM_H
@@ -13,47 +12,39 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
-#include <sys/types.h>
-#include <time.h>
 
 #include "listen.h"
 #include "loop.h"
+#include "split.h"
 #include "store.h"
-#include "vmconfig.h"
 
 struct boot;
 struct local;
 struct logs;
+struct reader_link;
 
 /* What a tool said when it attached the machine. */
 struct vm_attach {
-	char *dir, *socket;      /* absolute; socket NULL: by vm.json */
+	char *dir, *socket;      /* absolute; dir is for messages; socket NULL: by vm.json */
 	uint32_t cid;            /* 0: by vm.json */
-	char **args;             /* in place of process.args; n_args 0: as they are */
-	size_t n_args;
+	int args;                /* a file of arguments in place of process.args, each with its NUL; -1: as they are */
 	bool ephemeral;
 };
 
-/* A file that is told from another one, and from itself before it was changed. */
-struct vm_stamp {
-	dev_t dev;
-	ino_t ino;
-	off_t size;
-	struct timespec mtime, ctime;
-};
-
 struct vm {
+	char name[VMCONFIG_NAME_MAX + 1];        /* first: see names.h */
 	struct daemon *daemon;
-	char name[VMCONFIG_NAME_MAX + 1];
+	struct reader_link *reader;      /* who reads its directory */
 	char *dir;
 	struct vm_attach *attach;        /* NULL: a directory below vms */
-	bool seen;                       /* in the scan that is going on */
+	bool seen;                       /* since its reader was started */
 	bool served;                     /* there is a vm.json, good or bad, and guests may come */
-	int watch;                       /* inotify's, or -1 */
-	struct vm_stamp stamp;           /* of the vm.json that was last read, good or bad */
-	struct vmconfig *config;         /* the last good one; NULL: there was none */
+	bool valid;                      /* one of them was good */
+	bool once;                       /* its credentials are delivered once */
+	uint32_t verbs;                  /* of its control sessions */
 	char *problem;                   /* with the vm.json of now, or with the listeners; NULL: none */
 	uint32_t cid;                    /* served on AF_VSOCK as; 0: not */
+	uint32_t cid_wanted;             /* by vm.json, or by the tool */
 	char *base;                      /* of its Unix sockets; NULL: none */
 	struct listener listeners[LISTEN_SERVICES];
 
@@ -77,20 +68,14 @@ struct vm {
 	uint64_t batches;                /* of the store, at the last sweep */
 };
 
-struct vm *vm_create(struct daemon *daemon, const char *name, struct vm_attach *attach);
-/* attach is taken over. NULL with the problem set. */
-struct vm *vm_create_attached(struct daemon *daemon, const char *name, struct vm_attach *attach,
-	struct problem *problem);
+struct vm *vm_create(struct daemon *daemon, struct reader_link *reader, const char *name, struct vm_attach *attach);
 void vm_attach_free(struct vm_attach *attach);
 /* Ends the machine's sessions and listeners; forget: its epoch's state, too. */
 void vm_destroy(struct vm *vm, bool forget);
 
-/* Reads vm.json again if it is another one now. */
-void vm_refresh(struct vm *vm);
-int vm_dir_open(const struct vm *vm);    /* a descriptor, or a negative errno */
-/* Whether dirfd is still the machine's directory, and the vm.json in it the one that was last read. */
-bool vm_dir_current(const struct vm *vm, int dirfd);
-bool vm_secrets_spent(const struct vm *vm);      /* delivered once, and that was all */
+/* What its reader says of it now. The descriptors of its sockets are taken over, as far as there are any. */
+void vm_update(struct vm *vm, const struct split_machine *machine, int fds[static SPLIT_LISTENERS]);
+bool vm_secrets_spent(const struct vm *vm);      /* delivered once; whether that was all, vm.json says */
 
 /* --- the epoch -------------------------------------------------------------------------------------------------- */
 

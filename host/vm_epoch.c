@@ -14,14 +14,14 @@ static int once_open(const struct vm *vm, int flags)
 
 bool vm_secrets_spent(const struct vm *vm)
 {
-	return vm->config->credential_once && !vm->attach && !faccessat(vm->daemon->once_fd, vm->name, F_OK, 0);
+	return !vm->attach && !faccessat(vm->daemon->once_fd, vm->name, F_OK, 0);
 }
 
 static void secrets_spend(struct vm *vm)
 {
 	int fd;
 
-	if (!vm->config || !vm->config->credential_once || vm->attach)
+	if (!vm->once || vm->attach)
 		return;
 	fd = once_open(vm, O_CREAT);
 	if (fd < 0 || fsync(fd) || fsync(vm->daemon->once_fd))

@@ -121,8 +121,8 @@ void vm_outlet_moved(struct outlet *outlet)
 		vm_commit_group(&daemon->commit);
 	else if (!daemon->commit.place && daemon->unsettled)
 		timer_set(&daemon->loop, &daemon->commit, COMMIT_MS * LOOP_MS);
-	for (size_t i = 0; !outlet->crowded && i < daemon->vms.n; i++)
-		logs_pace(daemon->vms.all[i]->logs);
+	for (size_t i = 0; !outlet->crowded && i < daemon->vms.names.n; i++)
+		logs_pace(vms_at(&daemon->vms, i)->logs);
 }
 
 bool vm_settle(struct vm *vm, bool now)

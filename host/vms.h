@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* vms: the table of all machines, and the directory that most of them come from, which is watched. */
+/* vms: the table of all machines. */
 #ifndef HOST_VMS_H
 #define HOST_VMS_H
 
@@ -7,26 +7,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "daemonconfig.h"
 #include "loop.h"
+#include "names.h"
 #include "vm.h"
 
 struct vms {
-	struct vm **all;                 /* sorted by name */
+	struct names names;
 	struct vm **by_cid;              /* sorted, made when it is needed */
-	size_t n, n_cid, size;
+	size_t n_cid;
 	bool cids_stale;
-	int inotify, slot;
 };
 
-/* Looks at every machine's directory as far as it can be without a guest. How many problems it logged. */
-unsigned vms_check(const struct daemonconfig *config);
-int vms_init(struct daemon *daemon);
 void vms_finish(struct daemon *daemon);
-/* Looks at the directory of all machines: new ones, those that are gone, and changed files. */
-void vms_scan(struct daemon *daemon);
 void vms_reopen(struct daemon *daemon);  /* log files that somebody moved are made anew */
-void vms_inotify(struct daemon *daemon);
+struct vm *vms_at(const struct vms *vms, size_t i);
 struct vm *vms_find(const struct daemon *daemon, const char *name);
 struct vm *vms_find_cid(struct daemon *daemon, uint32_t cid);
 

@@ -47,6 +47,7 @@ ONLY = [
     (r"\bAF_VSOCK\b", {"vsock/address.c"}),
     (r"\b(mount|umount2)\s*\(", {"init/mount.c"}),
     (r"\breboot\s*\(", {"init/power.c"}),
+    (r"\b(seccomp_\w+|SYS_landlock_\w+|capset)\b", {"host/sandbox.c"}),
     (r"jansson", {"host/json.c"}),
 ]
 

@@ -272,7 +272,33 @@ static int peer_read(int fd, const union sockaddr_any *sa, struct address_peer *
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		return -errno;
 	peer->uid = cred.uid;
+	peer->pid = (uint32_t)cred.pid;
 	return 0;
+}
+
+int address_read_own(int fd, struct address *address)
+{
+	union sockaddr_any sa = { 0 };
+	socklen_t len = sizeof(sa);
+
+	if (getsockname(fd, &sa.any, &len))
+		return -errno;
+	if (sa.any.sa_family == AF_VSOCK) {
+		*address = address_vsock(sa.vm.svm_cid, sa.vm.svm_port);
+		return 0;
+	}
+	sa.un.sun_path[ADDRESS_PATH_MAX] = 0;    /* one that was not bound here may go to the last byte */
+	return sa.any.sa_family == AF_UNIX && address_unix(address, sa.un.sun_path) ? 0 : -EAFNOSUPPORT;
+}
+
+int address_read_peer(int fd, struct address_peer *peer)
+{
+	union sockaddr_any sa = { 0 };
+	socklen_t len = sizeof(sa);
+
+	if (getpeername(fd, &sa.any, &len))
+		return -errno;
+	return peer_read(fd, &sa, peer);
 }
 
 int address_accept(int listener, struct address_peer *peer)

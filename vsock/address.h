@@ -35,7 +35,7 @@ struct address {
 struct address_peer {
 	enum address_kind kind;
 	uint32_t cid, port;      /* ADDRESS_VSOCK */
-	uint32_t uid;            /* ADDRESS_UNIX: SO_PEERCRED */
+	uint32_t uid, pid;       /* ADDRESS_UNIX: SO_PEERCRED */
 };
 
 /* Returns NULL, or what is wrong with the text. */
@@ -54,5 +54,8 @@ int address_socket(const struct address *address, bool privileged);
 int address_connect(int fd, const struct address *address);
 int address_listen(const struct address *address);       /* backlog SOMAXCONN; a Unix path must not exist */
 int address_accept(int listener, struct address_peer *peer);
+/* What a socket is bound to, and who is on the other end of it. 0, or a negative errno. */
+int address_read_own(int fd, struct address *address);
+int address_read_peer(int fd, struct address_peer *peer);
 
 #endif

@@ -39,6 +39,14 @@ class Control:
         self.sock.sendall(json.dumps(request).encode() + b"\n")
         return self.line()
 
+    def attach(self, directory, **request):
+        """As a tool does: with the directory's descriptor."""
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        line = json.dumps(dict(request, op="attach", dir=str(directory))).encode() + b"\n"
+        socket.send_fds(self.sock, [line], [fd])
+        os.close(fd)
+        return self.line()
+
     def line(self):
         line = self.file.readline()
         return json.loads(line) if line else None
@@ -111,6 +119,13 @@ class Host:
         answer = control.ask(op="status")
         control.close()
         return next((v for v in answer["vms"] if v["vm"] == vm), None) if vm else answer
+
+    def pids(self):
+        """Of its processes, by name. The reader is that of the settings' directory."""
+        answer = self.status(None)
+        readers = [reader["pid"] for reader in answer["readers"] if "vm" not in reader]
+        return dict({"monitor": self.process.pid, "server": answer["server"]["pid"]},
+                    **({"reader": readers[0]} if readers else {}))
 
     def text(self, vm="vm", name="text.log"):
         path = self.state / "logs" / vm / name

@@ -533,9 +533,10 @@ def test_out_of_descriptors(host):
                 pass
     assert caught.value.code == sim.BUSY
     # Those that are there stay, and nothing spins.
-    before = cpu_seconds(host.process.pid)
+    server = host.pids()["server"]
+    before = cpu_seconds(server)
     time.sleep(1)
-    assert cpu_seconds(host.process.pid) - before < 0.3
+    assert cpu_seconds(server) - before < 0.3
     assert host.status(None)["counters"]["noDescriptor"] >= 1
     for c in held:
         c.close()
@@ -688,13 +689,14 @@ def test_killed_under_load(host, sync):
         at = guest.connect_log()
         while at < len(records) or guest.acked < len(records):
             batch, size = [], 0
-            while at + len(batch) < len(records) and size < 30000 and at - guest.acked < 2000:
+            while at + len(batch) < len(records) and size < 30000 and at - guest.acked < 100:
                 size += len(records[at + len(batch)])
                 if size < 32000:
                     batch.append(records[at + len(batch)])
             if batch:
                 guest.send_records(batch, first=at)
                 at += len(batch)
+                die_when_due()
             else:
                 kind, payload = guest.log.receive()
                 guest.acked = struct.unpack("<Q", payload)[0]
@@ -702,31 +704,21 @@ def test_killed_under_load(host, sync):
 
     # Each time another tenth is acknowledged, and the next records are on their way.
     marks = [len(records) * (i + rng.random()) / 10 for i in range(9)]
-    finished = threading.Event()
 
-    def killer():
-        while marks and not finished.is_set():
-            if guest.acked < marks[0]:
-                time.sleep(0.001)
-                continue
+    def die_when_due():
+        if marks and guest.acked >= marks[0]:
             marks.pop(0)
             host.kill()
             host.start()
 
-    thread = threading.Thread(target=killer)
-    thread.start()
     done = False
     until = time.monotonic() + 120
-    try:
-        while not done and time.monotonic() < until:
-            try:
-                done = stream()
-            except (Cut, OSError):
-                time.sleep(0.01)
-    finally:
-        finished.set()
-        thread.join()
-    assert done and len(marks) <= 7    # how many deaths fit in is the machine's business
+    while not done and time.monotonic() < until:
+        try:
+            done = stream()
+        except (Cut, OSError):
+            time.sleep(0.01)
+    assert done and not marks
     guest.next = len(records)
     guest.connect_log()
     guest.end()
@@ -853,8 +845,7 @@ def test_a_full_disk(small_disk, tmp_path):
 
 def attach(host, directory, **more):
     control = host.control()
-    answer = control.ask(op="attach", dir=str(directory), **more)
-    return control, answer
+    return control, control.attach(directory, **more)
 
 
 def test_attach_and_follow(host):
@@ -922,7 +913,7 @@ def test_the_owner_slows_his_guest_and_loses_nothing(host):
                                 for i in range(count, count + 1)])
             count += 1
     assert count < 9000
-    rss = int(re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{host.process.pid}/status").read_text())[1])
+    rss = int(re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{host.pids()['server']}/status").read_text())[1])
     assert rss < 32 << 10
     seen = [int(r["message"]) for r in control.lines_until(lambda r: r.get("message") == "%06d" % (count - 2))
             if r.get("message", "").isdigit()]
@@ -1140,7 +1131,7 @@ def test_standard_output_without_a_reader(piped):
     assert piped.status()["epoch"]["acknowledged"] == 0
     assert piped.status(None)["stdout"]["error"] == errno.EPIPE
     assert len(re.findall("standard output: ", piped.output.read_text())) == 1
-    assert cpu_seconds(piped.process.pid) < 0.5
+    assert cpu_seconds(piped.pids()["server"]) < 0.5
 
 
 def test_standard_output_is_a_file(host):
@@ -1202,6 +1193,7 @@ def test_the_journal_of_systemd(host):
     def listen():
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         sock.bind(str(place / "socket"))
+        (place / "socket").chmod(0o666)          # as systemd has it
         sock.settimeout(PATIENCE)
         return sock
 
@@ -1280,7 +1272,7 @@ def test_who_asks_and_does_not_read(up):
         while sent < 200:
             control.sock.sendall(b'{"op":"status"}\n' * 1000)
             sent += 1
-    rss = int(re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{up.process.pid}/status").read_text())[1])
+    rss = int(re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{up.pids()['server']}/status").read_text())[1])
     assert rss < 64 << 10
     control.sock.settimeout(PATIENCE)
     for _ in range(1000):

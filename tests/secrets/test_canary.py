@@ -89,7 +89,8 @@ def test_a_secret_is_in_its_file_and_nowhere_else(served, program, cmdline):
     time.sleep(1)
 
     count = Count(small, big, file, variable)
-    count.process("hawserd", host.process.pid)
+    for name, pid in host.pids().items():
+        count.process("hawserd's " + name, pid)
     count.process("vhost-device-vsock", guest.processes[0].pid, without=[GUEST_RAM])
     count.process("QEMU, without the guest's memory", guest.qemu_process.pid, without=[GUEST_RAM])
     files = dict(files_below(host.state, host.run))
@@ -111,14 +112,16 @@ def test_a_secret_is_in_its_file_and_nowhere_else(served, program, cmdline):
     print("\n%s\n%s" % (cmdline or "default", count))
 
     # The search finds what is there to be found.
-    assert count.get("hawserd", "variable") > 0 and count.get("guest, all", "variable") > 0
+    assert count.get("hawserd's reader", "variable") > 0 and count.get("guest, all", "variable") > 0
     assert count.get("guest, all", "file") >= 2
+    # Who reads what guests send has nothing of a machine's directory, not even what is no secret.
+    assert count.get("hawserd's server", "variable") == 0 and count.get("hawserd's server", "file") == 0
     # Each half once in the credential's file, and all of that file's pages are known.
     assert len(dump.pages) == 1 + -(-len(big.content) // PAGE)
     for canary in small, big:
         assert count.get("guest, the credential's own pages", canary.name) == len(canary.halves)
-        for place in ("hawserd", "QEMU, without the guest's memory", "hawserd's logs",
-                      "hawserd's state and runtime files", "serial console"):
+        for place in ("hawserd's monitor", "hawserd's server", "hawserd's reader", "hawserd's logs",
+                      "hawserd's state and runtime files", "QEMU, without the guest's memory", "serial console"):
             assert count.get(place, canary.name) == 0, place
     if cmdline:
         for canary in small, big:
@@ -261,7 +264,7 @@ def test_the_memory_for_secrets_is_locked(host):
     host.vm("vm")
     host.start()
     size = 64 * 32 << 10
-    with open("/proc/%d/smaps" % host.process.pid) as file:
+    with open("/proc/%d/smaps" % host.pids()["reader"]) as file:
         found = [block for block in re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", file.read())
                  if re.search(r"(?m)^Size: +%d kB$" % (size >> 10), block)]
     flags = [set(re.search(r"VmFlags: (.*)", block)[1].split()) for block in found]

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../vsock/address.h"
+#include "binding.h"
+
+static const char *last_component(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* By way of the directory's descriptor, so that nobody can put another directory in its place on the way. */
+static bool address_below(struct address *address, int dirfd, const char *path)
+{
+	char text[ADDRESS_PATH_MAX + 1];
+	int n = snprintf(text, sizeof text, "/proc/self/fd/%d/%s", dirfd, last_component(path));
+
+	return n > 0 && (size_t)n < sizeof text && address_unix(address, text);
+}
+
+static bool somebody_listens(const struct address *address)
+{
+	int fd = address_socket(address, false), r;
+
+	if (fd < 0)
+		return true;     /* not known: then it is not ours to remove */
+	r = address_connect(fd, address);
+	close(fd);
+	return r != -ECONNREFUSED;
+}
+
+/* 0 when nothing is at the path any more. */
+static int remove_stale(int dirfd, const char *path, const struct address *address, struct problem *problem)
+{
+	const char *name = last_component(path);
+	struct stat st;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW))
+		return errno == ENOENT ? 0 : problem_set(problem, path, 0, 0, "%s", strerror(errno));
+	if (!S_ISSOCK(st.st_mode))
+		return problem_set(problem, path, 0, 0, "is in the way of a socket, and is none itself; remove it");
+	if (st.st_uid != geteuid())
+		return problem_set(problem, path, 0, 0, "is a socket of user %u; remove it", (unsigned)st.st_uid);
+	if (somebody_listens(address))
+		return problem_set(problem, path, 0, 0, "another process listens there; end it, or use another path");
+	if (unlinkat(dirfd, name, 0))
+		return problem_set(problem, path, 0, 0, "stale, and cannot be removed: %s", strerror(errno));
+	return 0;
+}
+
+static int listen_unix(int dirfd, const char *path, struct problem *problem)
+{
+	struct address address;
+	mode_t mask;
+	int fd;
+
+	/* The peer must be able to name it, too, and does not go by way of a descriptor. */
+	if (!address_unix(&address, path))
+		return problem_set(problem, path, 0, 0, "too long for a Unix socket: %zu bytes, at most %d; use a shorter "
+			"directory", strlen(path), ADDRESS_PATH_MAX);
+	if (!address_below(&address, dirfd, path))
+		return problem_set(problem, path, 0, 0, "its last component is too long for a Unix socket");
+	if (remove_stale(dirfd, path, &address, problem))
+		return -1;
+	mask = umask(0177);
+	fd = address_listen(&address);
+	umask(mask);
+	if (fd < 0)
+		return problem_set(problem, path, 0, 0, "cannot listen: %s", strerror(-fd));
+	return fd;
+}
+
+int binding_dir_open(const char *path, bool follow, struct problem *problem)
+{
+	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = follow ? 0 : RESOLVE_NO_SYMLINKS };
+	char *parent = strdup(path), *slash = parent ? strrchr(parent, '/') : NULL;
+	int fd;
+
+	if (!slash) {
+		free(parent);
+		return problem_set(problem, path, 0, 0, "must be an absolute path");
+	}
+	slash[slash == parent] = 0;
+	fd = (int)syscall(SYS_openat2, AT_FDCWD, parent, &how, sizeof how);
+	if (fd < 0)
+		problem_set(problem, path, 0, 0, errno == ELOOP ? "a symbolic link is in its path; use the real one"
+			: "its directory: %s", strerror(errno));
+	free(parent);
+	return fd;
+}
+
+int binding_open(struct binding *binding, int dirfd, const char *path, struct problem *problem)
+{
+	struct stat st;
+
+	*binding = (struct binding){ .fd = listen_unix(dirfd, path, problem) };
+	if (binding->fd < 0)
+		return -1;
+	snprintf(binding->name, sizeof binding->name, "%s", last_component(path));
+	if (*binding->name && !fstatat(dirfd, binding->name, &st, AT_SYMLINK_NOFOLLOW)) {
+		binding->dev = st.st_dev;
+		binding->ino = st.st_ino;
+	}
+	return 0;
+}
+
+void binding_close(struct binding *binding, int dirfd)
+{
+	struct stat st;
+
+	if (binding->fd < 0)
+		return;
+	if (*binding->name && !fstatat(dirfd, binding->name, &st, AT_SYMLINK_NOFOLLOW) && S_ISSOCK(st.st_mode) &&
+			st.st_dev == binding->dev && st.st_ino == binding->ino)
+		unlinkat(dirfd, binding->name, 0);
+	close(binding->fd);
+	binding->fd = -1;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* binding: a Unix socket that listens, and the file that it leaves behind. */
+#ifndef HOST_BINDING_H
+#define HOST_BINDING_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "../vsock/address.h"
+#include "problem.h"
+
+struct binding {
+	int fd;                  /* -1: none */
+	dev_t dev;               /* of the file, so that nobody else's is removed */
+	ino_t ino;
+	char name[ADDRESS_PATH_MAX + 1];         /* in its directory */
+};
+
+/* The directory that path lies in. follow: symbolic links on the way are all right. -1 with the problem set. */
+int binding_dir_open(const char *path, bool follow, struct problem *problem);
+/*
+ * Listens at path, where only the owner can connect. What is there already is removed if it is a socket of ours that
+ * nobody listens on; everything else is a problem. dirfd is the directory that path lies in, and must stay open as long
+ * as the socket: nothing is followed on the way, and its number is in the name that the socket is bound to. -1 with the
+ * problem set.
+ */
+int binding_open(struct binding *binding, int dirfd, const char *path, struct problem *problem);
+/* Removes the file, too, if it is still the socket's. */
+void binding_close(struct binding *binding, int dirfd);
+
+#endif
