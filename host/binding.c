@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../vsock/address.h"
+#include "../vsock/dial.h"
 #include "binding.h"
 
 static const char *last_component(const char *path)
@@ -112,6 +113,22 @@ int binding_open(struct binding *binding, int dirfd, const char *path, struct pr
 		binding->ino = st.st_ino;
 	}
 	return 0;
+}
+
+int binding_dial(int dirfd, const char *path)
+{
+	struct address address;
+	char text[32];
+	struct stat st;
+	int at = openat(dirfd, last_component(path), O_PATH | O_NOFOLLOW | O_CLOEXEC), fd;
+
+	if (at < 0)
+		return -errno;
+	snprintf(text, sizeof text, "/proc/self/fd/%d", at);
+	address_unix(&address, text);
+	fd = fstat(at, &st) || !S_ISSOCK(st.st_mode) ? -ENOTSOCK : dial_start(&address, false);
+	close(at);
+	return fd;
 }
 
 void binding_close(struct binding *binding, int dirfd)

@@ -25,6 +25,11 @@ int binding_dir_open(const char *path, bool follow, struct problem *problem);
  * problem set.
  */
 int binding_open(struct binding *binding, int dirfd, const char *path, struct problem *problem);
+/*
+ * Begins to connect to the socket at path, below dirfd: itself, and nothing that a link leads to. A descriptor, as
+ * dial_start's, or a negative errno.
+ */
+int binding_dial(int dirfd, const char *path);
 /* Removes the file, too, if it is still the socket's. */
 void binding_close(struct binding *binding, int dirfd);
 

@@ -45,7 +45,7 @@ struct daemon {
 	int control;                             /* the socket for tools */
 	int scrape;                              /* the one for metrics; -1: none */
 	uid_t owner;                             /* who started hawserd: he may use it */
-	int monitor;                             /* the channel to it */
+	int monitor, asks;                       /* the channels to it: split.h */
 	LIST_HEAD(, reader_link) readers;
 	uint32_t reader_numbers;                 /* the last that was given */
 	int landlock;                            /* our own: see sandbox.h */

@@ -438,7 +438,7 @@ static int monitor_main(struct daemon *daemon)
 		monitor_finish(&monitor);
 		return EXIT_SYSTEM;
 	}
-	server = monitor_fork(&monitor, &daemon->monitor);
+	server = monitor_fork(&monitor, &daemon->monitor, &daemon->asks);
 	daemon->service.monitor = daemon->monitor;
 	if (!server)
 		return server_main(daemon, &monitor);

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../vsock/dial.h"
 #include "../vsock/log.h"
 #include "channel.h"
 #include "listen.h"
@@ -313,6 +314,32 @@ static void take_notice(struct monitor *monitor, const struct split_notice *noti
 	service_tell(notice->word, notice->machines);
 }
 
+/* Its own channel: the server waits for the answer. */
+static void asks_event(struct monitor *monitor)
+{
+	struct split_dialled answer = { .type = SPLIT_DIALLED };
+	const struct monitor_binding *b;
+	union split message;
+	int fds[CHANNEL_FDS], r = split_receive(monitor->asks, &message, fds, false), fd = -ENOENT;
+
+	channel_drop(fds);
+	if (r > 0 && message.type == SPLIT_DIAL) {
+		struct address address = address_vsock(message.dial.cid, message.dial.port);
+
+		b = binding_find(monitor, message.dial.reader, message.dial.name);
+		if (message.dial.cid)
+			fd = dial_start(&address, false);
+		else if (b)
+			fd = binding_dial(b->dir, b->base);
+		answer.error = fd < 0 ? fd : 0;
+		split_send(monitor->asks, &answer, &fd, fd >= 0, true);
+		if (fd >= 0)
+			close(fd);
+	} else if (r > 0 || r == -EBADMSG) {
+		kill(monitor->server, SIGKILL);
+	}
+}
+
 static void server_event(struct monitor *monitor)
 {
 	union split message;
@@ -376,7 +403,7 @@ static void round_once(struct monitor *monitor)
 {
 	struct monitor_reader *reader;
 	struct pollfd *p;
-	size_t n = 2;
+	size_t n = 3;
 	int wait = readers_start(monitor);
 
 	LIST_FOREACH(reader, &monitor->readers, of_monitor)
@@ -386,11 +413,12 @@ static void round_once(struct monitor *monitor)
 		abort();         /* there is nothing better: whoever watches us starts us again */
 	p[0] = (struct pollfd){ monitor->signals, POLLIN, 0 };
 	p[1] = (struct pollfd){ monitor->channel, POLLIN, 0 };
-	n = 2;
+	p[2] = (struct pollfd){ monitor->asks, POLLIN, 0 };
+	n = 3;
 	LIST_FOREACH(reader, &monitor->readers, of_monitor)
 		p[n++] = (struct pollfd){ reader->channel, POLLIN, 0 };
 	if (poll(p, n, wait) > 0) {
-		n = 2;
+		n = 3;
 		LIST_FOREACH(reader, &monitor->readers, of_monitor)
 			if (p[n++].revents)
 				reader_event(monitor, reader);
@@ -398,20 +426,22 @@ static void round_once(struct monitor *monitor)
 			server_event(monitor);
 		else if (p[1].revents)
 			poll(NULL, 0, 1);        /* it is about to be reaped */
+		if (p[2].revents & POLLIN)
+			asks_event(monitor);
 		if (p[0].revents)
 			signals_event(monitor);
 	}
 	free(p);
 }
 
-pid_t monitor_fork(struct monitor *monitor, int *channel)
+pid_t monitor_fork(struct monitor *monitor, int *channel, int *asks)
 {
-	int ends[2], r = channel_pair(ends);
+	int ends[2], ask[2];
 	pid_t self = getpid();
 	sigset_t set;
 
-	if (r)
-		return r;
+	if (channel_pair(ends) || channel_pair(ask))
+		return -errno;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
@@ -424,13 +454,17 @@ pid_t monitor_fork(struct monitor *monitor, int *channel)
 		return -errno;
 	if (!monitor->server) {
 		close(ends[0]);
+		close(ask[0]);
 		*channel = ends[1];
+		*asks = ask[1];
 		prctl(PR_SET_NAME, "hawserd-server");
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		return getppid() == self ? 0 : -ESRCH;
 	}
 	close(ends[1]);
+	close(ask[1]);
 	monitor->channel = ends[0];
+	monitor->asks = ask[0];
 	monitor->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return monitor->signals < 0 ? -errno : monitor->server;
 }

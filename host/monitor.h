@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * monitor: the first process of hawserd (split.h). It keeps the rights it was started with, so it does little: it makes
- * sockets at paths that a reader names, starts readers, says that hawserd is ready, and passes signals on.
+ * monitor: the first process of hawserd (split.h). It keeps the rights it was started with, so it does little: it
+ * makes sockets at paths that a reader names, connects to guests, starts readers, says that hawserd is ready, and
+ * passes signals on.
  */
 #ifndef HOST_MONITOR_H
 #define HOST_MONITOR_H
@@ -24,15 +25,15 @@ struct monitor {
 	int scrape_dir;
 	bool change_user;                /* we are root: the others are not to be */
 	pid_t server;
-	int channel;                     /* to it */
+	int channel, asks;               /* to it; it waits for answers on the second */
 	int signals;
 	bool ready, stopping;
 	LIST_HEAD(, monitor_reader) readers;
 	LIST_HEAD(, monitor_binding) bindings;
 };
 
-/* Forks. In the server, 0, and *channel is its end; in the monitor, the server's pid; or a negative errno. */
-pid_t monitor_fork(struct monitor *monitor, int *channel);
+/* Forks. In the server, 0, and *channel and *asks are its ends; in the monitor, its pid; or a negative errno. */
+pid_t monitor_fork(struct monitor *monitor, int *channel, int *asks);
 /* Until the server has ended. The exit status of hawserd. */
 int monitor_run(struct monitor *monitor);
 /* Removes the files of sockets. */

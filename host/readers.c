@@ -292,3 +292,19 @@ bool readers_send(const struct vm *vm, uint64_t session)
 
 	return vm->reader->fd >= 0 && !split_send(vm->reader->fd, &ask, NULL, 0, false);
 }
+
+int readers_dial(const struct vm *vm, bool vsock, uint32_t port)
+{
+	struct split_dial ask = { .type = SPLIT_DIAL, .reader = vm->reader->number, .cid = vsock ? vm->cid : 0, .port = port };
+	union split answer;
+	int fds[CHANNEL_FDS];
+
+	if (vsock && !vm->cid)
+		return -ENOENT;
+	snprintf(ask.name, sizeof ask.name, "%s", vm->name);
+	if (split_send(vm->daemon->asks, &ask, NULL, 0, true) || split_receive(vm->daemon->asks, &answer, fds, true) <= 0)
+		return -EPIPE;
+	if (fds[0] >= 0)
+		return fds[0];
+	return answer.dialled.error ? answer.dialled.error : -EMFILE;
+}

@@ -43,4 +43,10 @@ void readers_detach(struct reader_link *link);
 bool readers_prepare(const struct vm *vm, uint64_t session, int fd);
 bool readers_send(const struct vm *vm, uint64_t session);
 
+/*
+ * Begins to connect to a port of the machine's guest: on AF_VSOCK, or to the Unix socket of its VMM. The monitor does
+ * it, who may. A descriptor to be given to dial_finish when it can be written to, or a negative errno.
+ */
+int readers_dial(const struct vm *vm, bool vsock, uint32_t port);
+
 #endif

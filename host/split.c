@@ -23,6 +23,8 @@ static const struct {
 	[SPLIT_UNBIND] = { sizeof(struct split_name), true, { TEXT(name, name) } },
 	[SPLIT_CHANNEL] = { sizeof(struct split_number) },
 	[SPLIT_ATTACH] = { sizeof(struct split_number) },
+	[SPLIT_DIAL] = { sizeof(struct split_dial), true, { TEXT(dial, name) } },
+	[SPLIT_DIALLED] = { sizeof(struct split_dialled) },
 	[SPLIT_NOTICE] = { sizeof(struct split_notice) },
 	[SPLIT_MACHINE_OF] = { sizeof(struct split_machine_of), true,
 		{ TEXT(machine_of, name), TEXT(machine_of, socket), TEXT(machine_of, dir) } },

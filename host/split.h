@@ -37,6 +37,8 @@ enum split_type {
 	SPLIT_UNBIND,            /* reader to monitor */
 	SPLIT_CHANNEL,           /* monitor to server, with a channel: to the reader of that number */
 	SPLIT_ATTACH,            /* server to monitor, with a directory: start a reader of that number for it */
+	SPLIT_DIAL,              /* server to monitor, which answers with DIALLED at once: connect to a machine's guest */
+	SPLIT_DIALLED,           /* with a socket that is being connected, or with an error and none */
 	SPLIT_NOTICE,            /* server to monitor: for the service manager; the first READY: everything listens */
 	SPLIT_MACHINE_OF,        /* server to the reader of one directory: the first. With its arguments, or without */
 	SPLIT_READER,            /* reader to server: the first. How it is confined */
@@ -82,6 +84,17 @@ struct split_name {                      /* UNBIND, GONE */
 
 struct split_number {                    /* CHANNEL, ATTACH */
 	uint32_t type, number;
+};
+
+struct split_dial {
+	uint32_t type, reader;           /* the machine's */
+	uint32_t cid, port;              /* cid 0: by its Unix socket */
+	char name[VMCONFIG_NAME_MAX + 1];
+};
+
+struct split_dialled {
+	uint32_t type;
+	int32_t error;                   /* a negative errno */
 };
 
 struct split_notice {
@@ -131,6 +144,8 @@ union split {
 	struct split_bound bound;
 	struct split_name name;
 	struct split_number number;
+	struct split_dial dial;
+	struct split_dialled dialled;
 	struct split_notice notice;
 	struct split_word word;
 	struct split_machine_of machine_of;

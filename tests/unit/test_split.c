@@ -75,6 +75,7 @@ static void every_type_is_valid_as_it_is_made(void **state)
 		if (!split_valid(&message, split_size(type)))
 			memcpy((char *)&message + (type == SPLIT_MACHINE_OF ? offsetof(struct split_machine_of, name)
 				: type == SPLIT_MACHINE ? offsetof(struct split_machine, name)
+				: type == SPLIT_DIAL ? offsetof(struct split_dial, name)
 				: type == SPLIT_BIND ? offsetof(struct split_bind, name)
 				: type == SPLIT_PREPARE ? offsetof(struct split_session, name)
 				: offsetof(struct split_name, name)), "vm", 3);
