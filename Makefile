@@ -46,6 +46,8 @@ help:
 	@echo "make check         unit tests under ASan and UBSan, lint, boundaries, ELF: no machine is booted"
 	@echo "make analyze       gcc -fanalyzer, clang-tidy, cppcheck, and the form of the C"
 	@echo "make test          set up what is missing, then every test; ends with 'N passed, N failed'"
+	@echo "make fuzz          each reader of outside bytes, a minute (FUZZ_S)"
+	@echo "make coverage      what of each parser unit tests and the fuzzers' corpus reach"
 	@echo "make soak          the log of 20 guests under random kills, below five minutes (SOAK_SECONDS)"
 	@echo "make size          bytes of each part; writes build/size.json"
 	@echo "make bench         tables of measurements; writes build/bench.json"
@@ -153,6 +155,69 @@ $(UNIT:%=$(BUILD)/unit/%): $(BUILD)/unit/%: $(BUILD)/san/tests/unit/%.o $(BUILD)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SAN_CFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(HOST_LIBS)) -lcmocka
 
+# --- fuzzing: each tests/fuzz/fuzz_NAME.c is a libFuzzer target, built by clang from the real sources; and both of
+# these again, to see what is reached -------------------------------------------------------------------------------
+CLANG ?= clang
+FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SESSIONS := wire frame boot_guest boot_host log_guest log_host
+CLANG_CFLAGS := $(filter-out -Wno-unknown%,$(COMMON)) -DHAWSER_VERSION='"$(VERSION)"' -O1 -g -fno-omit-frame-pointer \
+	$(shell $(PKG_CONFIG) --cflags $(HOST_LIBS))
+FUZZ_CFLAGS := $(CLANG_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+# Without the guest's own snprintf, which would be everybody's.
+CLANG_SRC := $(filter-out init/format.c,$(SAN_SRC))
+FUZZ_OBJ := $(CLANG_SRC:%.c=$(BUILD)/fuzz-obj/%.o)
+
+$(BUILD)/fuzz-obj/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  FUZZ  $<"
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/fuzz-obj/libhawser.a: $(FUZZ_OBJ)
+	@rm -f $@
+	$(Q)ar qcsD $@ $^
+
+$(FUZZ_SESSIONS:%=$(BUILD)/fuzz/%): $(BUILD)/fuzz/%: $(BUILD)/fuzz-obj/tests/fuzz/mutate.o
+$(FUZZ:%=$(BUILD)/fuzz/%): $(BUILD)/fuzz/%: $(BUILD)/fuzz-obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz-obj/tests/fuzz/fuzz.o \
+	$(BUILD)/fuzz-obj/libhawser.a
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) \
+		$(shell $(PKG_CONFIG) --libs $(HOST_LIBS)) -lcmocka
+
+# And once more, with counters: for what unit tests and the corpus reach.
+COV_CFLAGS := $(CLANG_CFLAGS) -fprofile-instr-generate -fcoverage-mapping
+COV_FUZZ := $(FUZZ:%=$(BUILD)/cov/fuzz/%)
+COV_UNIT := $(UNIT:%=$(BUILD)/cov/unit/%)
+
+$(BUILD)/cov/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  COV   $<"
+	$(Q)$(CLANG) $(COV_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/cov/libhawser.a: $(CLANG_SRC:%.c=$(BUILD)/cov/%.o)
+	@rm -f $@
+	$(Q)ar qcsD $@ $^
+
+$(FUZZ_SESSIONS:%=$(BUILD)/cov/fuzz/%): $(BUILD)/cov/fuzz/%: $(BUILD)/cov/tests/fuzz/mutate.o
+$(COV_FUZZ): $(BUILD)/cov/fuzz/%: $(BUILD)/cov/tests/fuzz/fuzz_%.o $(BUILD)/cov/tests/fuzz/fuzz.o $(BUILD)/cov/libhawser.a
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(COV_CFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) \
+		$(shell $(PKG_CONFIG) --libs $(HOST_LIBS)) -lcmocka
+
+$(COV_UNIT): $(BUILD)/cov/unit/%: $(BUILD)/cov/tests/unit/%.o $(BUILD)/cov/libhawser.a
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(COV_CFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(HOST_LIBS)) -lcmocka
+
+.PHONY: coverage
+coverage: $(COV_UNIT) $(COV_FUZZ)
+	@$(PYTHON) scripts/coverage
+
+# FUZZ_S seconds for each target. make test does a few, and the corpus.
+.PHONY: fuzz fuzz-build
+fuzz-build: $(FUZZ:%=$(BUILD)/fuzz/%)
+
+fuzz: fuzz-build
+	@$(PYTHON) scripts/fuzz
+
 # --- checks and tests ----------------------------------------------------------------------------------------------
 PYTEST := $(PYTHON) -m pytest -q -p no:cacheprovider
 
@@ -173,7 +238,8 @@ analyze:
 .PHONY: test
 test:
 	@scripts/deps
-	@$(MAKE) --no-print-directory -j2 all image $(BUILD)/relay-machine $(UNIT:%=$(BUILD)/unit/%)
+	@$(MAKE) --no-print-directory -j2 all image $(BUILD)/relay-machine $(UNIT:%=$(BUILD)/unit/%) \
+		fuzz-build
 	@$(PYTEST) -n 2 tests
 
 # Random kills of hawserd, relays and connections while 20 guests write checksummed lines: SOAK_SECONDS, SOAK_SEED.

@@ -84,14 +84,17 @@ static uint8_t *put_prefix(uint8_t *to, uint64_t wall_ns, const char *stream, bo
 /* Bytes as they are, but for the newline, which would end the line. */
 static uint8_t *put_folded(uint8_t *to, const uint8_t *p, size_t len)
 {
-	const uint8_t *end = p + len, *newline;
+	const uint8_t *newline;
 
-	while (len && (newline = memchr(p, '\n', (size_t)(end - p)))) {
-		to = put(to, p, (size_t)(newline - p));
+	while (len && (newline = memchr(p, '\n', len))) {
+		size_t before = (size_t)(newline - p);
+
+		to = put(to, p, before);
 		to = put(to, "\n\t", 2);
 		p = newline + 1;
+		len -= before + 1;
 	}
-	return put(to, p, (size_t)(end - p));
+	return put(to, p, len);
 }
 
 size_t logline_text_piece(uint8_t *to, const struct logline_who *who, const struct line_piece *piece)
