@@ -64,7 +64,8 @@ static void boot_refuse(struct boot *boot, enum wire_refuse_code code, const cha
 	session_refuse(vm->daemon, boot->fd, code, text);
 	vm->refused++;
 	vm->refused_by[code]++;
-	vm_audit(vm, "refused", "boot session: %s: %s", wire_refuse_name((uint16_t)code), text);
+	if (vm_audit(vm, "refused", "boot session: %s: %s", wire_refuse_name((uint16_t)code), text))
+		vm_witness(vm, "boot", "refused", wire_refuse_name((uint16_t)code), -1);
 	boot_destroy(boot);
 }
 
@@ -74,6 +75,14 @@ void boot_cut(struct boot *boot)
 		return;
 	boot->vm->daemon->counters.cuts++;
 	boot_destroy(boot);
+}
+
+/* It was accepted, and comes to nothing. */
+static void boot_cut_for(struct boot *boot, const char *why)
+{
+	if (vm_audit(boot->vm, "boot-cut", "%s", why))
+		vm_witness(boot->vm, "boot", "cut", why, -1);
+	boot_cut(boot);
 }
 
 void boot_cut_all(struct vm *vm)
@@ -103,8 +112,7 @@ static void boot_timeout(struct timer *timer)
 		boot_destroy(boot);
 		return;
 	}
-	vm_audit(boot->vm, "boot-cut", "no APPLIED in 60 s");
-	boot_cut(boot);
+	boot_cut_for(boot, "no APPLIED in 60 s");
 }
 
 static void deadline(struct boot *boot, unsigned ms)
@@ -133,6 +141,8 @@ static bool epoch_take(struct boot *boot, const struct wire_hello *hello)
 	if (verdict == EPOCH_FRESH) {
 		logs_cut(vm->logs);      /* of the epoch before, which is over now */
 		vm_grace_end(vm);
+		if (epoch->state != EPOCH_NONE)
+			vm_witness(vm, "epoch", "over", epoch->state == EPOCH_ENDED ? NULL : "another boot began", -1);
 		ok = epoch_begin(epoch, hello->boot_id, wall_now() - hello->boot_ns);
 		if (ok)
 			store_epoch_begun(&vm->store);
@@ -154,6 +164,22 @@ static bool epoch_take(struct boot *boot, const struct wire_hello *hello)
 	return true;
 }
 
+/* What is asked twice: at HELLO, and when the directory was looked at. False: the session is gone. */
+static bool may_boot(struct boot *boot)
+{
+	struct vm *vm = boot->vm;
+
+	if (vm_revoked(vm))
+		boot_refuse(boot, WIRE_REFUSE_REVOKED, "an administrator has revoked it; hawser rearm lets it boot again");
+	else if (vm->store.error)
+		boot_refuse(boot, WIRE_REFUSE_BUSY, "the host cannot write its state");
+	else if (epoch_judge(&vm->store.epoch, boot->hello.boot_id) == EPOCH_ALIVE)
+		boot_refuse(boot, WIRE_REFUSE_EPOCH_ALIVE, "this boot has been served, and its log may still come back");
+	else
+		return true;
+	return false;
+}
+
 static void take_hello(struct boot *boot, const struct wire_hello *hello)
 {
 	struct vm *vm = boot->vm;
@@ -162,15 +188,9 @@ static void take_hello(struct boot *boot, const struct wire_hello *hello)
 		boot_refuse(boot, WIRE_REFUSE_VERSION, "version 1 is spoken here");
 		return;
 	}
-	if (vm->store.error) {
-		boot_refuse(boot, WIRE_REFUSE_BUSY, "the host cannot write its state");
-		return;
-	}
-	if (epoch_judge(&vm->store.epoch, hello->boot_id) == EPOCH_ALIVE) {
-		boot_refuse(boot, WIRE_REFUSE_EPOCH_ALIVE, "this boot has been served, and its log may still come back");
-		return;
-	}
 	boot->hello = *hello;
+	if (!may_boot(boot))
+		return;
 	if (!readers_prepare(vm, loop_ref(&vm->daemon->loop, boot->slot), boot->fd)) {
 		boot_refuse(boot, WIRE_REFUSE_BUSY, "the host's directories cannot be read now");
 		return;
@@ -199,28 +219,26 @@ static bool welcome_send(const struct boot *boot, uint16_t flags)
 }
 
 /* The directory was found fit to be sent: now the epoch begins, unless another boot was faster. */
-static void take_ready(struct boot *boot, uint16_t flags)
+static void take_ready(struct boot *boot, const struct split_session *ready)
 {
 	struct vm *vm = boot->vm;
+	bool again = epoch_judge(&vm->store.epoch, boot->hello.boot_id) == EPOCH_AGAIN;
 
-	if (vm->store.error) {
-		boot_refuse(boot, WIRE_REFUSE_BUSY, "the host cannot write its state");
+	if (!may_boot(boot))
 		return;
-	}
-	if (epoch_judge(&vm->store.epoch, boot->hello.boot_id) == EPOCH_ALIVE) {
-		boot_refuse(boot, WIRE_REFUSE_EPOCH_ALIVE, "this boot has been served, and its log may still come back");
-		return;
-	}
 	boot_cut(vm->boot);              /* the guest has given it up, or it would not dial again */
 	vm->boot = boot;
 	if (!epoch_take(boot, &boot->hello))
 		return;
+	if (!vm_witness(vm, "boot", again ? "served again" : "served", NULL, (int)ready->credentials)) {
+		boot_refuse(boot, WIRE_REFUSE_BUSY, "the host cannot write its audit log");
+		return;
+	}
 	vm->boots_served++;
 	vm->daemon->counters.boots++;
 	boot->state = BOOT_SENDING;
-	if (!welcome_send(boot, flags) || !readers_send(vm, loop_ref(&vm->daemon->loop, boot->slot))) {
-		vm_audit(vm, "boot-cut", "it could not be begun");
-		boot_cut(boot);
+	if (!welcome_send(boot, ready->flags) || !readers_send(vm, loop_ref(&vm->daemon->loop, boot->slot))) {
+		boot_cut_for(boot, "it could not be begun");
 	}
 }
 
@@ -239,14 +257,13 @@ void boot_told(struct boot *boot, const struct reader_link *link, const struct s
 	if (vm->reader != link || boot->state == BOOT_ACCEPTED)
 		return;
 	if (boot->state == BOOT_PREPARING && said->type == SPLIT_READY) {
-		take_ready(boot, said->flags);
+		take_ready(boot, said);
 	} else if (boot->state == BOOT_PREPARING && said->type == SPLIT_REFUSED) {
 		boot_refuse(boot, WIRE_REFUSE_CONFIG, said->text);
 	} else if (boot->state == BOOT_SENDING && said->type == SPLIT_COMMITTING) {
 		take_committing(boot);
 	} else if (cut) {
-		vm_audit(vm, "boot-cut", "%s", said->text);
-		boot_cut(boot);
+		boot_cut_for(boot, said->text);
 	}
 }
 
@@ -258,7 +275,8 @@ static void take_refuse(struct boot *boot, const struct wire_frame *frame)
 
 	session_refuse_text(text, sizeof text, frame);
 	boot->vm->daemon->counters.refused_by_guest++;
-	vm_audit(boot->vm, "refused-by-guest", "%s", text);
+	if (vm_audit(boot->vm, "refused-by-guest", "%s", text))
+		vm_witness(boot->vm, "boot", "refused by the guest", NULL, -1);
 	boot_destroy(boot);
 }
 
@@ -331,9 +349,10 @@ static void boot_read(struct boot *boot)
 		return;
 	}
 	if (filled == FRAME_CUT) {
-		if (boot->state != BOOT_ACCEPTED)
-			vm_audit(boot->vm, "boot-cut", "%s", errno ? strerror(errno) : "closed by the guest");
-		boot_cut(boot);
+		if (boot->state == BOOT_ACCEPTED)
+			boot_cut(boot);
+		else
+			boot_cut_for(boot, errno ? strerror(errno) : "closed by the guest");
 	} else if (!intake_keep(&boot->intake, b)) {
 		boot_cut(boot);
 	}

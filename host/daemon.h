@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "audit.h"
 #include "daemonconfig.h"
 #include "journald.h"
 #include "listen.h"
@@ -41,7 +42,8 @@ struct daemon {
 	struct daemon_counters counters;
 	uint64_t started;                        /* CLOCK_MONOTONIC, ns */
 	uint32_t connections, followers;
-	int once_fd;
+	struct audit audit;
+	int once_fd, revoked_fd;                 /* directories with a file for each machine to which it applies */
 	int control;                             /* the socket for tools */
 	int scrape;                              /* the one for metrics; -1: none */
 	uid_t owner;                             /* who started hawserd: he may use it */

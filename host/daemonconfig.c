@@ -69,6 +69,7 @@ static const struct json_field fields[] = {
 	{ "vms", JSON_KIND_STRING, AT(vms), .min = 1, .max = 4000, .check = absolute },
 	{ "state", JSON_KIND_STRING, AT(state), .min = 1, .max = 4000, .check = absolute },
 	{ "runtime", JSON_KIND_STRING, AT(runtime), .min = 1, .max = 4000, .check = absolute },
+	{ "audit", JSON_KIND_STRING, AT(audit), .min = 1, .max = 4000, .check = absolute },
 	{ "user", JSON_KIND_STRING, AT(user), .min = 1, .max = 255 },
 	{ "readerUser", JSON_KIND_STRING, AT(reader_user), .min = 1, .max = 255 },
 	{ "port", JSON_KIND_U32, AT(port), .min = 1, .max = 1021 },
@@ -108,9 +109,10 @@ void daemonconfig_free(struct daemonconfig *config)
 	free(config->state);
 	free(config->runtime);
 	free(config->metrics);
+	free(config->audit);
 	free(config->user);
 	free(config->reader_user);
-	config->user = config->reader_user = NULL;
+	config->audit = config->user = config->reader_user = NULL;
 	config->vms = config->state = config->runtime = config->metrics = NULL;
 }
 

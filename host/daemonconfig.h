@@ -16,6 +16,7 @@ enum { DAEMONCONFIG_SYNC_WRITE, DAEMONCONFIG_SYNC_FDATASYNC };
 struct daemonconfig {
 	/* Of the file. */
 	char *vms, *state, *runtime;             /* directories */
+	char *audit;                             /* the directory of the audit log; NULL: below state */
 	char *metrics;                           /* where scrapers connect; NULL: nowhere */
 	char *user, *reader_user;                /* names or numbers; NULL: as docs/SECURITY.md says */
 	uint32_t port;                           /* the base: boot, +1 log */

@@ -141,9 +141,20 @@ static int state_lock(const struct daemon *daemon, struct problem *problem)
 		"another hawserd uses it; end that one, or use another --state");
 }
 
+/* One of the administrator's, which is the server's when it is new. */
+static int audit_dir_make(const struct daemonconfig *config, struct problem *problem)
+{
+	bool made = !mkdir(config->audit, 0700);
+
+	if (made && !geteuid() && chown(config->audit, config->server.uid, config->server.gid))
+		return problem_set(problem, config->audit, 0, 0, "%s", strerror(errno));
+	return dir_make(config->audit, problem);
+}
+
 static int dirs_open(struct daemon *daemon, struct monitor *monitor, struct problem *problem)
 {
 	const struct daemonconfig *config = &daemon->config;
+	int audit_dir;
 
 	monitor->runtime_fd = dir_make(config->runtime, problem);
 	if (monitor->runtime_fd < 0)
@@ -157,6 +168,13 @@ static int dirs_open(struct daemon *daemon, struct monitor *monitor, struct prob
 	daemon->once_fd = dir_make_below(config->state, "once", problem);
 	if (daemon->once_fd < 0)
 		return -1;
+	daemon->revoked_fd = dir_make_below(config->state, "revoked", problem);
+	if (daemon->revoked_fd < 0)
+		return -1;
+	audit_dir = config->audit ? audit_dir_make(config, problem) : dir_make_below(config->state, "audit", problem);
+	if (audit_dir < 0)
+		return -1;
+	audit_init(&daemon->audit, audit_dir, config->log_max_bytes, config->log_max_files);
 	monitor->vms_fd = open(config->vms, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (monitor->vms_fd < 0)
 		log_warn_errno("%s: only machines that tools attach are served", config->vms);
@@ -177,11 +195,13 @@ static int entry_give(const char *path, const struct stat *st, int type, struct 
  */
 static int state_give(struct daemon *daemon, struct problem *problem)
 {
-	static const char names[][8] = { "logs", "epochs", "once" };
-	const int fds[] = { daemon->home.logs_fd, daemon->home.epochs_fd, daemon->once_fd };
+	static const char names[][8] = { "logs", "epochs", "once", "revoked", "audit" };
+	const int fds[] = { daemon->home.logs_fd, daemon->home.epochs_fd, daemon->once_fd, daemon->revoked_fd,
+		daemon->audit.dir };
+	size_t n = sizeof fds / sizeof *fds - (daemon->config.audit ? 1 : 0);
 
 	given_to = &daemon->config.server;
-	for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
+	for (size_t i = 0; i < n; i++) {
 		char path[PATH_MAX + 16];
 		struct stat st;
 
@@ -267,9 +287,9 @@ static int prepare(struct daemon *daemon, struct monitor *monitor, struct proble
 	LIST_INIT(&monitor->readers);
 	LIST_INIT(&monitor->bindings);
 	daemon->owner = geteuid();
-	if (dirs_open(daemon, monitor, problem))
+	if (monitor->change_user && daemonconfig_users(&daemon->config, problem))
 		return -1;
-	if (monitor->change_user && (daemonconfig_users(&daemon->config, problem) || state_give(daemon, problem)))
+	if (dirs_open(daemon, monitor, problem) || (monitor->change_user && state_give(daemon, problem)))
 		return -1;
 	snprintf(path, sizeof path, "%s/control.sock", config->runtime);
 	if (vsock_open(config, daemon->vsock_fds, problem) ||
@@ -287,7 +307,8 @@ static int confine(struct daemon *daemon, bool change_user, struct problem *prob
 {
 	const struct user *user = &daemon->config.server;
 	const struct sandbox_path paths[] = { { daemon->home.logs_fd, SANDBOX_WRITE },
-		{ daemon->home.epochs_fd, SANDBOX_WRITE }, { daemon->once_fd, SANDBOX_WRITE } };
+		{ daemon->home.epochs_fd, SANDBOX_WRITE }, { daemon->once_fd, SANDBOX_WRITE },
+		{ daemon->revoked_fd, SANDBOX_WRITE }, { daemon->audit.dir, SANDBOX_WRITE } };
 	int r = change_user ? sandbox_user(user->uid, user->gid, false) : 0;
 
 	if (r)
@@ -298,7 +319,9 @@ static int confine(struct daemon *daemon, bool change_user, struct problem *prob
 		log_info("this kernel has no Landlock: the server may open every file that its user may");
 	if (!daemon->seccomp)
 		log_info("this kernel has no seccomp: every system call is open to the server");
-	return 0;
+	r = sink_open(&daemon->audit.sink, daemon->audit.dir);
+	return r < 0 ? problem_set(problem, AUDIT_FILE, 0, 0, "cannot be written by user %u: %s; give it its directory",
+		(unsigned)geteuid(), strerror(-r)) : 0;
 }
 
 static int sockets_adopt(struct daemon *daemon, bool settings, struct problem *problem)
@@ -382,6 +405,7 @@ static int serve(struct daemon *daemon)
 			log_info("looking at all machines again");
 			service_reloading(&daemon->service);
 			vms_reopen(daemon);
+			audit_reopen(&daemon->audit);
 			if (!readers_rescan(daemon))
 				service_ready(&daemon->service, daemon->vms.names.n);
 		}
@@ -401,6 +425,7 @@ static void daemon_finish(struct daemon *daemon)
 	vms_finish(daemon);
 	readers_finish(daemon);
 	outlet_close(&daemon->outlet);
+	audit_finish(&daemon->audit);
 	loop_finish(&daemon->loop);
 	daemonconfig_free(&daemon->config);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -55,12 +56,17 @@ void listener_close(struct listener listeners[static LISTEN_SERVICES])
 static void stranger(struct daemon *daemon, const struct address_peer *peer, const char *why)
 {
 	uint64_t second = daemon->loop.now / LOOP_SECOND;
+	char reason[128];
 
 	if (daemon->strangers_second != second)
 		daemon->strangers = 0;
 	daemon->strangers_second = second;
-	if (daemon->strangers++ < STRANGERS_A_SECOND)
-		log_warn("refused a connection from CID %u, port %u: %s", peer->cid, peer->port, why);
+	if (daemon->strangers++ >= STRANGERS_A_SECOND)
+		return;
+	log_warn("refused a connection from CID %u, port %u: %s", peer->cid, peer->port, why);
+	snprintf(reason, sizeof reason, "CID %u, port %u: %s", peer->cid, peer->port, why);
+	audit_write(&daemon->audit, &(struct audit_entry){ .what = "connection", .outcome = "refused", .reason = reason,
+		.credentials = -1, .uid = AUDIT_NOBODY });
 }
 
 /* Who the peer is: NULL when it was refused. Never by what it sends. */

@@ -31,6 +31,7 @@ struct local {
 	struct daemon *daemon;
 	struct vm *follows, *owns;
 	int fd, slot;
+	uint32_t uid;                    /* whose program it is */
 	struct timer timer;              /* fires at once: ends what must not be ended from where it was noticed */
 	char *in;
 	size_t in_len, in_size;
@@ -283,6 +284,12 @@ static const struct json_field follow_fields[] = {
 	{ NULL },
 };
 
+static const struct json_field access_fields[] = {
+	{ "op", JSON_KIND_STRING, AT(op) },
+	{ "vm", JSON_KIND_STRING, AT(vm), .required = true },
+	{ NULL },
+};
+
 static const struct json_field status_fields[] = {
 	{ "op", JSON_KIND_STRING, AT(op) },
 	{ NULL },
@@ -398,6 +405,25 @@ static bool op_follow(struct local *local, struct request *request)
 	return ok;
 }
 
+/* Whether or not it is served now: a machine whose vm.json is gone may have it again. */
+static bool op_access(struct local *local, struct request *request)
+{
+	bool revoke = !strcmp(request->op, "revoke");
+	struct vm *vm = vms_find(local->daemon, request->vm);
+	int r = !vm ? -ENOENT : revoke ? vm_revoke(vm) : vm_rearm(vm);
+	struct audit_entry entry = { .vm = request->vm, .epoch = vm ? vm->store.who.boot : NULL, .what = request->op,
+		.outcome = r ? "failed" : "done", .reason = r ? strerror(-r) : NULL, .credentials = -1, .uid = local->uid };
+
+	if (vm || vmconfig_name_ok(request->vm))
+		audit_write(&local->daemon->audit, &entry);
+	if (!vm)
+		return answer(local, "error", "no machine named %s is known", request->vm);
+	if (r)
+		return answer(local, "error", "%s: %s", vm->name, strerror(-r));
+	vm_audit(vm, revoke ? "revoked" : "rearmed", "by user %u of the host", local->uid);
+	return answer(local, "vm", "%s", vm->name);
+}
+
 static bool op_status(struct local *local)
 {
 	size_t len;
@@ -411,7 +437,8 @@ static bool op_status(struct local *local)
 static const struct {
 	const char *op;
 	const struct json_field *fields;
-} ops[] = { { "attach", attach_fields }, { "follow", follow_fields }, { "status", status_fields } };
+} ops[] = { { "attach", attach_fields }, { "follow", follow_fields }, { "status", status_fields },
+	{ "revoke", access_fields }, { "rearm", access_fields } };
 
 static bool request_do(struct local *local, struct request *request)
 {
@@ -419,6 +446,8 @@ static bool request_do(struct local *local, struct request *request)
 		return op_attach(local, request);
 	if (!strcmp(request->op, "follow"))
 		return op_follow(local, request);
+	if (!strcmp(request->op, "revoke") || !strcmp(request->op, "rearm"))
+		return op_access(local, request);
 	return op_status(local);
 }
 
@@ -459,7 +488,7 @@ static bool take_line(struct local *local, const char *line, size_t len)
 	if (!json)
 		ok = answer(local, "error", "%s", problem.text);
 	else if (!fields)
-		ok = answer(local, "error", "op must be \"attach\", \"follow\" or \"status\"");
+		ok = answer(local, "error", "op must be \"attach\", \"follow\", \"status\", \"revoke\" or \"rearm\"");
 	else if (json_fields(json_top(json), fields, &request, &problem) < 0)
 		ok = answer(local, "error", "%s", problem.text);
 	else
@@ -575,7 +604,7 @@ static void accept_one(struct daemon *daemon, int fd, const struct address_peer 
 		close(fd);
 		return;
 	}
-	*local = (struct local){ .daemon = daemon, .fd = fd, .passed = -1, .timer.fire = local_end };
+	*local = (struct local){ .daemon = daemon, .fd = fd, .uid = peer->uid, .passed = -1, .timer.fire = local_end };
 	LIST_INSERT_HEAD(&daemon->locals, local, of_daemon);
 	local->slot = loop_add(&daemon->loop, fd, EPOLLIN, LOOP_LOCAL, local);
 	if (local->slot < 0)

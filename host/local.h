@@ -10,6 +10,8 @@
  *         the last lines that are stored, then those that come
  *     {"op":"status"}
  *         one object
+ *     {"op":"revoke","vm":"N"}, {"op":"rearm","vm":"N"}
+ *         closes and opens the machine's access to its configuration: {"ok":true,"vm":"N"}
  *
  * What cannot be done is answered with {"error":"..."}.
  *

@@ -87,7 +87,8 @@ static void logs_refuse(struct logs *logs, enum wire_refuse_code code, const cha
 	vm->refused_by[code]++;
 	logs_detach(logs);
 	/* What came before the wrong frame is good: it is stored, and was acknowledged or comes again. */
-	vm_audit(vm, "refused", "log session: %s: %s", wire_refuse_name((uint16_t)code), text);
+	if (vm_audit(vm, "refused", "log session: %s: %s", wire_refuse_name((uint16_t)code), text))
+		vm_witness(vm, "log", "refused", wire_refuse_name((uint16_t)code), -1);
 	logs_destroy(logs);
 }
 

@@ -42,9 +42,9 @@ static LIST_HEAD(, delivery) all = LIST_HEAD_INITIALIZER(all);
 
 /* --- ends ------------------------------------------------------------------------------------------------------- */
 
-static void say(const struct delivery *delivery, uint32_t type, uint16_t flags, const char *text)
+static void say(const struct delivery *delivery, uint32_t type, const char *text)
 {
-	struct split_session message = { .type = type, .session = delivery->session, .flags = flags };
+	struct split_session message = { .type = type, .session = delivery->session };
 
 	snprintf(message.text, sizeof message.text, "%s", text);
 	reader_tell(delivery->reader, &message, NULL, 0);
@@ -86,7 +86,7 @@ static void delivery_destroy(struct delivery *delivery)
 
 static void delivery_cut(struct delivery *delivery, const char *why)
 {
-	say(delivery, SPLIT_CUT, 0, why);
+	say(delivery, SPLIT_CUT, why);
 	delivery_destroy(delivery);
 }
 
@@ -151,7 +151,7 @@ static bool slot_fill(struct delivery *delivery)
 	delivery->committed = !r;
 	/* Before it goes out: the guest's answer must not be there first. */
 	if (delivery->committed)
-		say(delivery, SPLIT_COMMITTING, 0, "");
+		say(delivery, SPLIT_COMMITTING, "");
 	return true;
 }
 
@@ -219,6 +219,7 @@ static bool is_its(const struct dir *dir, int fd)
  */
 static void prepare(struct delivery *delivery, struct dir *dir, bool spent)
 {
+	struct split_session ready = { .type = SPLIT_READY, .session = delivery->session };
 	struct problem problem;
 	int fd = dir_open(dir);
 	bool current = false;
@@ -233,13 +234,15 @@ static void prepare(struct delivery *delivery, struct dir *dir, bool spent)
 	}
 	if (!delivery->source) {
 		log_error("%s: %s", dir->name, problem.text);
-		say(delivery, SPLIT_REFUSED, 0, "its directory cannot be served; the host's log says why");
+		say(delivery, SPLIT_REFUSED, "its directory cannot be served; the host's log says why");
 		delivery_destroy(delivery);
 	} else if (!current) {
 		delivery_cut(delivery, "its directory or vm.json was replaced while it was looked at");
 	} else {
-		say(delivery, SPLIT_READY, (uint16_t)((dir->config->clock ? WIRE_WELCOME_CLOCK : 0) |
-			(dir->config->entropy ? WIRE_WELCOME_CREDIT : 0)), "");
+		ready.flags = (uint16_t)((dir->config->clock ? WIRE_WELCOME_CLOCK : 0) |
+			(dir->config->entropy ? WIRE_WELCOME_CREDIT : 0));
+		ready.credentials = source_credentials(delivery->source);
+		reader_tell(delivery->reader, &ready, NULL, 0);
 		deadline(delivery, PREPARED_MS);
 	}
 }
@@ -263,7 +266,7 @@ void delivery_prepare(struct reader *reader, const struct split_session *request
 	} else if (!dir || !dir->served) {
 		delivery_cut(delivery, "it is not served any more");
 	} else if (!dir->config) {
-		say(delivery, SPLIT_REFUSED, 0, "its vm.json has never been valid; the host's log says why");
+		say(delivery, SPLIT_REFUSED, "its vm.json has never been valid; the host's log says why");
 		delivery_destroy(delivery);
 	} else if (!is_its(dir, fd)) {
 		log_error("%s: a connection that is not of this machine's guest was to get its directory", dir->name);

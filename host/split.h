@@ -132,6 +132,7 @@ struct split_session {                   /* PREPARE, READY, SEND, COMMITTING, RE
 	uint32_t type;
 	uint16_t flags;                  /* READY: of WELCOME */
 	uint8_t spent;                   /* PREPARE: its credentials were delivered once */
+	uint32_t credentials;            /* READY: how many there are to send */
 	uint64_t session;
 	char name[VMCONFIG_NAME_MAX + 1];        /* PREPARE */
 	char text[sizeof((struct problem *)0)->text];    /* CUT: why */

@@ -91,6 +91,8 @@ static void put_vm(struct json_out *out, const struct vm *vm)
 	json_put_string(out, "dir", vm->dir);
 	json_put_bool(out, "attached", vm->attach);
 	json_put_bool(out, "valid", vm->valid);
+	json_put_bool(out, "revoked", vm_revoked(vm));
+	json_put_bool(out, "spent", vm->once && vm_secrets_spent(vm));
 	if (vm->problem)
 		json_put_string(out, "problem", vm->problem);
 	if (vm->cid)

@@ -63,7 +63,7 @@ struct machine_status {
 	char *name, *dir, *socket, *problem, *state;
 	uint32_t cid;
 	uint64_t boots, records, stored, lost;   /* records: of the object that is being read */
-	bool logging;
+	bool logging, revoked, spent;
 };
 
 #define AT(member) offsetof(struct machine_status, member)
@@ -82,6 +82,8 @@ static const struct json_field machine_fields[] = {
 	{ "cid", JSON_KIND_U32, AT(cid), .max = UINT32_MAX },
 	{ "boots", JSON_KIND_U64, AT(boots), NUMBER },
 	{ "logging", JSON_KIND_BOOL, AT(logging) },
+	{ "revoked", JSON_KIND_BOOL, AT(revoked) },
+	{ "spent", JSON_KIND_BOOL, AT(spent) },
 	{ NULL },
 };
 
@@ -158,6 +160,10 @@ static void machine_show(const struct machine_status *m, struct outqueue *out)
 	outqueue_printf(out, "%-20s %-8s %-4s %5llu %10llu %8llu  %s\n", m->name ? m->name : "?",
 		m->state ? m->state : "-", m->logging ? "up" : "-", (unsigned long long)m->boots,
 		(unsigned long long)m->stored, (unsigned long long)m->lost, m->cid ? cid : m->socket ? m->socket : "-");
+	if (m->revoked)
+		outqueue_printf(out, "  revoked: boots are refused until \"hawser rearm\"\n");
+	if (m->spent)
+		outqueue_printf(out, "  its one-shot credentials are delivered; \"hawser rearm\" has them delivered again\n");
 	if (!m->problem)
 		return;
 	outqueue_printf(out, "  problem: ");

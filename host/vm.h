@@ -41,6 +41,7 @@ struct vm {
 	bool served;                     /* there is a vm.json, good or bad, and guests may come */
 	bool valid;                      /* one of them was good */
 	bool once;                       /* its credentials are delivered once */
+	bool revoked;                    /* attached, and revoked */
 	uint32_t verbs;                  /* of its control sessions */
 	char *problem;                   /* with the vm.json of now, or with the listeners; NULL: none */
 	uint32_t cid;                    /* served on AF_VSOCK as; 0: not */
@@ -77,6 +78,13 @@ void vm_destroy(struct vm *vm, bool forget);
 void vm_update(struct vm *vm, const struct split_machine *machine, int fds[static SPLIT_LISTENERS]);
 bool vm_secrets_spent(const struct vm *vm);      /* delivered once; whether that was all, vm.json says */
 
+/* An administrator closed its access to its configuration, or opened it again. 0, or a negative errno. */
+int vm_revoke(struct vm *vm);
+int vm_rearm(struct vm *vm);             /* its one-shot credentials may be delivered again, too */
+bool vm_revoked(const struct vm *vm);
+/* A line of the audit log (audit.h). False: it could not be written. */
+bool vm_witness(const struct vm *vm, const char *what, const char *outcome, const char *reason, int credentials);
+
 /* --- the epoch -------------------------------------------------------------------------------------------------- */
 
 void vm_epoch_init(struct vm *vm);
@@ -93,8 +101,8 @@ void vm_log_open(struct vm *vm);
 void vm_log_finish(struct vm *vm, bool forget);  /* forget: the epoch's state, too */
 /* Closes its files when no session is up. */
 void vm_rest(struct vm *vm);
-/* A line of hawserd's own in the machine's log and in hawserd's, at most a few a second. */
-void vm_audit(struct vm *vm, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* A line of hawserd's own in the machine's log and in hawserd's, at most a few a second. False: one too many. */
+bool vm_audit(struct vm *vm, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /*
  * Ends a batch. The journal follows at once, or with the group commit; with `now`, at once in any case. False: it
  * could not be stored, and the log session is gone; or, with `now`, the outlet has not written it yet.

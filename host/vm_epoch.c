@@ -1,34 +1,76 @@
 /* SPDX-License-Identifier: MIT */
 /* vm_epoch: the life of a machine's epoch once epoch.h has decided, and what is delivered only once. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "../vsock/log.h"
+#include "boot.h"
 #include "daemon.h"
 
-static int once_open(const struct vm *vm, int flags)
+/* --- what is noted of a machine, as a file of its name ------------------------------------------------------------ */
+
+static bool is_marked(const struct vm *vm, int dir)
 {
-	return openat(vm->daemon->once_fd, vm->name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	return !faccessat(dir, vm->name, F_OK, 0);
+}
+
+static int mark(const struct vm *vm, int dir)
+{
+	int fd = openat(dir, vm->name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_CREAT, 0600), r = 0;
+
+	if (fd < 0 || fsync(fd) || fsync(dir))
+		r = -errno;
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+static int unmark(const struct vm *vm, int dir)
+{
+	if (unlinkat(dir, vm->name, 0))
+		return errno == ENOENT ? 0 : -errno;
+	return fsync(dir) ? -errno : 0;
 }
 
 bool vm_secrets_spent(const struct vm *vm)
 {
-	return !vm->attach && !faccessat(vm->daemon->once_fd, vm->name, F_OK, 0);
+	return !vm->attach && is_marked(vm, vm->daemon->once_fd);
 }
 
 static void secrets_spend(struct vm *vm)
 {
-	int fd;
+	int r = vm->once && !vm->attach ? mark(vm, vm->daemon->once_fd) : 0;
 
-	if (!vm->once || vm->attach)
-		return;
-	fd = once_open(vm, O_CREAT);
-	if (fd < 0 || fsync(fd) || fsync(vm->daemon->once_fd))
-		log_error_errno("%s: cannot note that its one-shot credentials are delivered", vm->name);
-	if (fd >= 0)
-		close(fd);
+	if (r)
+		log_error("%s: cannot note that its one-shot credentials are delivered: %s", vm->name, strerror(-r));
 }
+
+bool vm_revoked(const struct vm *vm)
+{
+	return vm->attach ? vm->revoked : is_marked(vm, vm->daemon->revoked_fd);
+}
+
+int vm_revoke(struct vm *vm)
+{
+	int r = vm->attach ? 0 : mark(vm, vm->daemon->revoked_fd);
+
+	vm->revoked = true;
+	boot_cut_all(vm);
+	return r;
+}
+
+int vm_rearm(struct vm *vm)
+{
+	int r = vm->attach ? 0 : unmark(vm, vm->daemon->revoked_fd);
+
+	vm->revoked = false;
+	return r || vm->attach ? r : unmark(vm, vm->daemon->once_fd);
+}
+
+/* --- the epoch --------------------------------------------------------------------------------------------------- */
 
 void vm_delivered(struct vm *vm, const char *how)
 {
@@ -38,6 +80,7 @@ void vm_delivered(struct vm *vm, const char *how)
 	vm->daemon->counters.applied++;
 	secrets_spend(vm);
 	store_note(&vm->store, "applied", "%s", how);
+	vm_witness(vm, "deliver", "applied", NULL, -1);
 	vm_settle(vm, false);
 	if (!vm->logs)
 		vm_grace_begin(vm);
@@ -82,6 +125,7 @@ static void vm_grace_over(struct timer *timer)
 		note_unclean(vm);
 	/* An open one stays: its guest may still be at its boot session, and its numbers must go on. */
 	if (state != EPOCH_OPEN) {
+		vm_witness(vm, "epoch", "over", state == EPOCH_ENDED ? NULL : "its log ended without an end", -1);
 		epoch_over(&vm->store.epoch);
 		store_epoch_changed(&vm->store);
 	}

@@ -169,19 +169,26 @@ static bool audit_allowed(struct vm *vm)
 	return false;
 }
 
-void vm_audit(struct vm *vm, const char *event, const char *format, ...)
+bool vm_audit(struct vm *vm, const char *event, const char *format, ...)
 {
 	char text[900];
 	va_list ap;
 
 	if (!audit_allowed(vm))
-		return;
+		return false;
 	va_start(ap, format);
 	vsnprintf(text, sizeof text, format, ap);
 	va_end(ap);
 	log_info("%s: %s: %s", vm->name, event, text);
 	store_note(&vm->store, event, "%s", text);
 	vm_settle(vm, false);
+	return true;
+}
+
+bool vm_witness(const struct vm *vm, const char *what, const char *outcome, const char *reason, int credentials)
+{
+	return audit_write(&vm->daemon->audit, &(struct audit_entry){ .vm = vm->name, .epoch = vm->store.who.boot,
+		.what = what, .outcome = outcome, .reason = reason, .credentials = credentials, .uid = AUDIT_NOBODY });
 }
 
 void vm_log_init(struct vm *vm)
