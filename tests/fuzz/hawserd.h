@@ -4,12 +4,24 @@
 #define FUZZ_HAWSERD_H
 
 #include <limits.h>
+#include <setjmp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "../../host/loop.h"
+#include "../../host/sandbox.h"
+
+static int fuzz_loop_round(struct loop *loop, loop_handler *handler, int timeout_ms);
+
+/* The server is not confined, since libFuzzer needs more, and leaves its loop. */
 int hawserd_main(int argc, char **argv);
 #define main hawserd_main
+#define sandbox_user(uid, gid, read_all) ((void)(uid), 0)
+#define sandbox_files(paths, n) ((void)(paths), 1)
+#define sandbox_calls(role) true
+#define loop_round fuzz_loop_round
 #include "../../host/hawserd.c"
+#undef loop_round
 #undef main
 #include "../../host/boot.c"
 
@@ -81,37 +93,39 @@ static void connector_start(void)
 	connector = ends[0];
 }
 
+static jmp_buf fuzzing;
+
+static int fuzz_loop_round(struct loop *loop, loop_handler *handler, int timeout_ms)
+{
+	(void)loop;
+	(void)handler;
+	(void)timeout_ms;
+	longjmp(fuzzing, 1);
+}
+
 /*
  * Three processes, as ever: the one that libFuzzer was started as becomes the monitor, its child is the server and goes
- * on as the fuzzer, and the reader executes this program anew. The server is not confined: libFuzzer needs more.
+ * on as the fuzzer, and the reader executes this program anew.
  */
 static void hawserd_start(int argc, char **argv)
 {
 	static char *options[] = { "hawserd", "--config", "hawserd.json", "--vms", "vms", "--state", "state", "--runtime",
-		"run", NULL };
+		"run", "--log-level", "error", NULL };
 	struct daemon *daemon = &daemon_state;
-	struct monitor monitor = { 0 };
-	struct problem problem = { 0 };
 	sigset_t none;
 
 	if (argc == 2 && !strcmp(argv[1], READER_OPTION))
 		_exit(reader_main());
-	log_set(0, NULL);
 	files_make();
-	if (daemonconfig_read(&daemon->config, 9, options, &problem) != DAEMONCONFIG_RUN ||
-		prepare(daemon, &monitor, &problem))
-		fuzz_broken(problem.text, __FILE__, __LINE__);
 	fflush(NULL);
-	if (monitor_fork(&monitor, &daemon->monitor) > 0)
-		_exit(monitor_run(&monitor));
-	daemon->service.monitor = daemon->monitor;
+	if (!setjmp(fuzzing))
+		_exit(hawserd_main(11, options));
 	connector_start();
-	if (daemon_init(daemon, &problem) || sockets_adopt(daemon, true, &problem))
-		fuzz_broken(problem.text, __FILE__, __LINE__);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	while (!vms_find(daemon, "vm") || !vms_find(daemon, "vm")->served)
 		FUZZ_NEED(loop_round(&daemon->loop, handle, 20000) == 0);
+	log_set(0, NULL);
 }
 
 static struct vm *the_vm(void)
