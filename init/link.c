@@ -162,14 +162,15 @@ static void link_speak(struct link *link, struct ring *ring, bool close)
 {
 	while (frame_pending(&link->out) == 0 && ring_unsent(ring, link->sent)) {
 		struct wire_out out = frame_room(&link->out);
-		uint64_t next = ring_frame(ring, link->sent, &out);
+		struct ring_run run;
+		uint64_t next = ring_frame(ring, link->sent, &out, &run);
 
 		if (next == link->sent)
 			break;           /* only an acknowledgement lets the next frame out */
 		link->sent = next;
 		link->end_acked = false;
 		frame_commit(&link->out, &out);
-		if (frame_flush(&link->out, link->fd) == FRAME_CUT) {
+		if (frame_send(&link->out, link->fd, run.bytes, run.len) == FRAME_CUT) {
 			link_cut(link, false);
 			return;
 		}

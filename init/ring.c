@@ -357,12 +357,13 @@ static uint64_t offset_of(const struct ring *ring, uint64_t seq)
 	return offset;
 }
 
-uint64_t ring_frame(struct ring *ring, uint64_t sent, struct wire_out *out)
+uint64_t ring_frame(struct ring *ring, uint64_t sent, struct wire_out *out, struct ring_run *run)
 {
 	const struct ring_state *state = ring_state(ring);
 	size_t room = out->size - out->len, flights = flight_room(ring);
 	uint64_t offset, start, seq = sent;
 
+	*run = (struct ring_run){ out->buf, 0 };
 	if (sent < state->tail_seq)
 		return lost_frame(ring, sent, out);
 	if (room < WIRE_FRAME_MAX)
@@ -379,10 +380,12 @@ uint64_t ring_frame(struct ring *ring, uint64_t sent, struct wire_out *out)
 	}
 	if (seq == sent)
 		return sent;
-	wire_begin(out, WIRE_RECORDS);
+	run->bytes = at(ring, start);
+	run->len = offset - start;
+	wire_put_u32(out, (uint32_t)(8 + run->len));
+	wire_put_u16(out, WIRE_RECORDS);
+	wire_put_u16(out, 0);
 	wire_put_u64(out, sent);
-	wire_put_bytes(out, at(ring, start), offset - start);
-	wire_end(out);
 	ring->cursor_seq = seq;
 	ring->cursor = offset;
 	return seq;

@@ -118,11 +118,18 @@ bool ring_append(struct ring *ring, const struct wire_record *record, uint64_t m
  */
 void ring_announce(struct ring *ring, const struct wire_record *record);
 
+/* Bytes that lie in the ring, until the ring is changed. */
+struct ring_run {
+	const uint8_t *bytes;
+	size_t len;
+};
+
 /*
- * The next frame from number `sent` on: writes LOST or RECORDS into out, puts its records into flight, and returns the
- * number to go on with; `sent` itself when there is nothing to send, no room, or too much in flight.
+ * The next frame from number `sent` on: writes LOST, or all of RECORDS but its records, which are the run, into out;
+ * puts the records into flight, and returns the number to go on with; `sent` itself when there is nothing to send, no
+ * room for the whole frame, or too much in flight.
  */
-uint64_t ring_frame(struct ring *ring, uint64_t sent, struct wire_out *out);
+uint64_t ring_frame(struct ring *ring, uint64_t sent, struct wire_out *out, struct ring_run *run);
 /* The host has everything below next. false: it cannot have. */
 bool ring_ack(struct ring *ring, uint64_t next, uint64_t sent);
 /* A new session; the host expects next. Settles what was in flight. false: it cannot expect that. */

@@ -92,6 +92,24 @@ int frame_flush(struct frame_buf *b, int fd)
 	return FRAME_OK;
 }
 
+int frame_send(struct frame_buf *b, int fd, const void *more, size_t len)
+{
+	size_t held = b->end - b->start;
+	struct iovec parts[2] = { { b->buf + b->start, held }, { (void *)(uintptr_t)more, len } };
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+	ssize_t n = sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	size_t sent, sent_more;
+
+	if (n < 0 && !again())
+		return FRAME_CUT;
+	sent = n < 0 ? 0 : (size_t)n;
+	sent_more = sent > held ? sent - held : 0;
+	b->start += sent - sent_more;
+	memcpy(b->buf + b->end, (const uint8_t *)more + sent_more, len - sent_more);
+	b->end += len - sent_more;
+	return FRAME_OK;
+}
+
 /* 1 when ready, else what the caller returns. */
 static int ready(int fd, short events, uint64_t deadline_ns)
 {

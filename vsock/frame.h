@@ -40,7 +40,13 @@ void frame_commit(struct frame_buf *b, const struct wire_out *out);
  */
 int frame_flush(struct frame_buf *b, int fd);
 
-/* The same, waiting up to timeout_ms in all (-1: for ever). -ETIMEDOUT, or as above; frame_wait returns 1. */
+/*
+ * Writes once what was committed and len bytes that lie elsewhere behind it, 32 KiB at most in all; what the descriptor
+ * does not take of them is copied into the buffer, which must have room for them.
+ */
+int frame_send(struct frame_buf *b, int fd, const void *more, size_t len);
+
+/* frame_next and frame_flush, waiting up to timeout_ms in all (-1: for ever). -ETIMEDOUT, or as above; frame_wait returns 1. */
 int frame_wait(struct frame_buf *b, int fd, struct wire_frame *frame, int timeout_ms);
 int frame_drain(struct frame_buf *b, int fd, int timeout_ms);
 

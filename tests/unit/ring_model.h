@@ -47,6 +47,17 @@ static inline uint32_t model_draw(uint32_t *seed, uint32_t below)
 	return *seed % below;
 }
 
+/* A frame in one piece. */
+static inline uint64_t model_frame(struct ring *ring, uint64_t sent, struct wire_out *out)
+{
+	struct ring_run run;
+	uint64_t next = ring_frame(ring, sent, out, &run);
+
+	wire_put_bytes(out, run.bytes, run.len);
+	assert_true(!out->full || next == sent);
+	return next;
+}
+
 static inline void model_create(struct model *model, uint64_t size)
 {
 	uint32_t seed = 0x401e;

@@ -455,6 +455,41 @@ static void blocking_socket(void **state)
 	alarm(0);
 }
 
+/* Bytes from elsewhere, behind what is held: sent at once, or kept, and once each. */
+static void with_more(void **state)
+{
+	static uint8_t record[20000];
+	struct wire_frame frame;
+	unsigned kept = 0;
+	int size = 1;
+
+	(void)state;
+	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	for (size_t i = 0; i < sizeof record; i++)
+		record[i] = (uint8_t)(i + 9);
+	for (int round = 0; round < 200; round++) {
+		struct wire_out room;
+
+		room = frame_room(&out);
+		wire_put_u32(&room, sizeof record);
+		wire_put_u16(&room, 9);
+		wire_put_u16(&room, 0);
+		frame_commit(&out, &room);
+		assert_int_equal(frame_send(&out, pair[0], record, sizeof record), FRAME_OK);
+		kept += frame_pending(&out) > 0;
+		while (frame_pending(&out)) {
+			assert_int_equal(frame_flush(&out, pair[0]), FRAME_OK);
+			assert_int_equal(frame_fill(&in, pair[1]), FRAME_OK);
+		}
+		assert_int_equal(frame_wait(&in, pair[1], &frame, 1000), 1);
+		assert_frame(&frame, 9, sizeof record);
+	}
+	assert_true(kept > 0);
+	close(pair[1]);
+	assert_int_equal(frame_send(&out, pair[0], record, sizeof record), FRAME_CUT);
+	pair[1] = dup(pair[0]);
+}
+
 static void drain_to_a_slow_reader(void **state)
 {
 	int size = 1, status;
@@ -502,6 +537,7 @@ int main(void)
 		STREAM(trickle),
 		STREAM(drain_in_vain),
 		STREAM(blocking_socket),
+		STREAM(with_more),
 		STREAM(drain_to_a_slow_reader),
 	};
 

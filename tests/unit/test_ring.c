@@ -65,7 +65,7 @@ static void append_many(struct fixture *f, unsigned n, uint32_t length)
 static bool frame(struct fixture *f)
 {
 	struct wire_out out = { .buf = f->frame, .size = sizeof f->frame };
-	uint64_t next = ring_frame(&f->ring, f->sent, &out);
+	uint64_t next = model_frame(&f->ring, f->sent, &out);
 	bool any = next != f->sent;
 
 	assert_int_equal(any, out.len > 0);
@@ -189,13 +189,13 @@ static void no_room_for_a_frame(void **state)
 	struct wire_out out = { .buf = f->frame, .size = sizeof f->frame - 1 };
 
 	append_many(f, 3, 10);
-	assert_int_equal(ring_frame(&f->ring, 0, &out), 0);
+	assert_int_equal(model_frame(&f->ring, 0, &out), 0);
 	assert_int_equal(out.len, 0);
 	assert_int_equal(f->ring.shared->flight_head, 0);
 	append_many(f, 5, WIRE_RECORD_MAX);
 	assert_true(ring_state(&f->ring)->tail_seq > 0);
 	out.size = 20;           /* nor for LOST: then it is not as good as sent */
-	assert_int_equal(ring_frame(&f->ring, 0, &out), 0);
+	assert_int_equal(model_frame(&f->ring, 0, &out), 0);
 	assert_int_equal(out.len, 0);
 	model_check(&f->model, &f->ring);
 	deliver(f);
@@ -661,7 +661,7 @@ static void life_send(struct life *l)
 
 	if (!l->up || l->wire_head - l->wire_tail == WIRE_DEPTH)
 		return;
-	next = ring_frame(&l->ring, l->sent, &out);
+	next = model_frame(&l->ring, l->sent, &out);
 	assert_int_equal(next > l->sent, out.len > 0);
 	if (next == l->sent) {
 		const struct ring_state *s = ring_state(&l->ring);

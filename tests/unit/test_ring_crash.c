@@ -55,7 +55,7 @@ static bool send_frame(bool arrives)
 {
 	static uint8_t bytes[WIRE_FRAME_MAX];
 	struct wire_out out = { .buf = bytes, .size = sizeof bytes };
-	uint64_t next = ring_frame(&ring, sent, &out);
+	uint64_t next = model_frame(&ring, sent, &out);
 
 	if (next == sent)
 		return false;
@@ -163,7 +163,7 @@ static void act_frame(void)
 	static uint8_t bytes[WIRE_FRAME_MAX];
 	struct wire_out out = { .buf = bytes, .size = sizeof bytes };
 
-	ring_frame(&ring, sent, &out);
+	model_frame(&ring, sent, &out);
 }
 
 static void before_frame(void)
@@ -305,7 +305,7 @@ static void deliver(struct ring *copy, uint64_t next)
 	while (ring_state(copy)->acked < model.made) {
 		struct wire_out out = { .buf = bytes, .size = sizeof bytes };
 
-		now = ring_frame(copy, now, &out);
+		now = model_frame(copy, now, &out);
 		assert_true(out.len > 0);
 		model_take(&model, bytes, out.len);
 		assert_true(ring_ack(copy, model.next, now));
