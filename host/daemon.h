@@ -36,6 +36,7 @@ struct daemon {
 	struct journald journald;                /* used when home.journald is set */
 	struct service service;
 	struct outlet outlet;                    /* fd -1: there is none */
+	struct syncer syncer;                    /* used when home.syncer is set */
 	struct vms vms;
 	int vsock_fds[LISTEN_SERVICES];          /* AF_VSOCK, for all machines; -1: not served */
 	struct listener vsock[LISTEN_SERVICES];

@@ -302,6 +302,21 @@ static int prepare(struct daemon *daemon, struct monitor *monitor, struct proble
 	return 0;
 }
 
+/* Its threads have the rights that we have now, and get those system calls that we get later. */
+static int syncer_init(struct daemon *daemon, struct problem *problem)
+{
+	int r;
+
+	if (!daemon->home.sync)
+		return 0;
+	r = syncer_start(&daemon->syncer);
+	if (r < 0)
+		return problem_set(problem, "threads for the disk", 0, 0, "%s", strerror(-r));
+	daemon->home.syncer = &daemon->syncer;
+	r = loop_add(&daemon->loop, daemon->syncer.fd, EPOLLIN, LOOP_SYNCER, daemon);
+	return r < 0 ? problem_set(problem, "threads for the disk", 0, 0, "%s", strerror(-r)) : 0;
+}
+
 /* From here on, who breaks the server has the logs, the epochs, and what guests send, but no machine's directory. */
 static int confine(struct daemon *daemon, bool change_user, struct problem *problem)
 {
@@ -314,6 +329,8 @@ static int confine(struct daemon *daemon, bool change_user, struct problem *prob
 	if (r)
 		return problem_set(problem, "start", 0, 0, "cannot become user %u: %s", (unsigned)user->uid, strerror(-r));
 	daemon->landlock = sandbox_files(paths, sizeof paths / sizeof *paths);
+	if (syncer_init(daemon, problem))
+		return -1;
 	daemon->seccomp = sandbox_calls(SANDBOX_SERVER);
 	if (!daemon->landlock)
 		log_info("this kernel has no Landlock: the server may open every file that its user may");
@@ -376,6 +393,9 @@ static void handle(enum loop_kind kind, void *owner, uint32_t events)
 	case LOOP_OUTLET:
 		outlet_event(owner);
 		break;
+	case LOOP_SYNCER:
+		vm_synced(owner);
+		break;
 	case LOOP_SCRAPE_LISTENER:
 		scrape_listener_event(owner);
 		break;
@@ -423,6 +443,8 @@ static void daemon_finish(struct daemon *daemon)
 	if (daemon->home.outlet)
 		outlet_drain(&daemon->outlet, DRAIN_MS);
 	vms_finish(daemon);
+	if (daemon->home.syncer)
+		syncer_stop(&daemon->syncer);
 	readers_finish(daemon);
 	outlet_close(&daemon->outlet);
 	audit_finish(&daemon->audit);

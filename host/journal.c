@@ -119,19 +119,22 @@ struct wire_out *journal_begin(void)
 	return &out;
 }
 
-static bool transaction_end(void)
+const uint8_t *journal_end(size_t *len)
 {
 	uint32_t crc = wire_crc32(0, out.buf, out.len);
 
 	wire_begin(&out, JOURNAL_END);
 	wire_put_u32(&out, crc);
-	return wire_end(&out) && !out.full;
+	if (!wire_end(&out) || out.full)
+		return NULL;
+	*len = out.len;
+	return out.buf;
 }
 
-static int write_all(int fd)
+static int write_all(int fd, const uint8_t *bytes, size_t len)
 {
-	for (size_t at = 0; at < out.len;) {
-		ssize_t n = write(fd, out.buf + at, out.len - at);
+	for (size_t at = 0; at < len;) {
+		ssize_t n = write(fd, bytes + at, len - at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -142,29 +145,27 @@ static int write_all(int fd)
 	return 0;
 }
 
-int journal_append(struct journal *journal)
+int journal_append(struct journal *journal, const uint8_t *bytes, size_t len)
 {
-	int r = transaction_end() ? write_all(journal->fd) : -EOVERFLOW;
+	int r = write_all(journal->fd, bytes, len);
 
 	if (!r)
-		journal->size += out.len;
+		journal->size += len;
 	else if (ftruncate(journal->fd, (off_t)journal->size))
 		journal_close(journal);  /* it ends in a torn transaction, which the next replay takes off */
 	return r;
 }
 
-int journal_replace(struct journal *journal, int dirfd, const char *name, bool sync)
+int journal_replace(struct journal *journal, const uint8_t *bytes, size_t len, int dirfd, const char *name, bool sync)
 {
 	char spare[300];
 	int fd, r;
 
-	if (!transaction_end())
-		return -EOVERFLOW;
 	snprintf(spare, sizeof spare, ".%s.new", name);
 	fd = openat(dirfd, spare, O_RDWR | O_APPEND | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd);
+	r = write_all(fd, bytes, len);
 	if (!r && sync && fdatasync(fd))
 		r = -errno;
 	if (!r && renameat(dirfd, spare, dirfd, name))
@@ -177,7 +178,7 @@ int journal_replace(struct journal *journal, int dirfd, const char *name, bool s
 		return r;
 	}
 	journal_close(journal);
-	*journal = (struct journal){ .fd = fd, .size = out.len, .compact_at = out.len + COMPACT_STEP };
+	*journal = (struct journal){ .fd = fd, .size = len, .compact_at = len + COMPACT_STEP };
 	return 0;
 }
 

@@ -37,10 +37,13 @@ int journal_replay(struct journal *journal, journal_entry *entry, void *context)
 
 /* Starts a transaction: entries are put into what is returned, with wire_begin and wire_end. */
 struct wire_out *journal_begin(void);
-/* Ends it and appends it. 0, or a negative errno: then the file is as it was. */
-int journal_append(struct journal *journal);
+/* Ends it: its bytes, good until the next one is started. NULL: it became too large. */
+const uint8_t *journal_end(size_t *len);
+/* Appends it. 0, or a negative errno: then the file is as it was. */
+int journal_append(struct journal *journal, const uint8_t *bytes, size_t len);
 /* The same, but the transaction becomes all there is, in one step. sync: it is on the disk first. */
-int journal_replace(struct journal *journal, int dirfd, const char *name, bool sync);
+int journal_replace(struct journal *journal, const uint8_t *bytes, size_t len, int dirfd, const char *name,
+	bool sync);
 int journal_sync(struct journal *journal);
 
 #endif

@@ -115,10 +115,12 @@ static void logs_gone(struct logs *logs, int error)
 	logs_destroy(logs);
 }
 
-/* The outlet's reader does not keep up: there is no use in reading more. */
+/* The outlet's reader does not keep up, or a file has to rotate first: there is no use in reading more. */
 static bool held_up(const struct logs *logs)
 {
-	return logs->vm->daemon->outlet.crowded && !logs->vm->store.ephemeral;
+	const struct store *store = &logs->vm->store;
+
+	return store->must_rotate || (logs->vm->daemon->outlet.crowded && !store->ephemeral);
 }
 
 /* --- what goes out ---------------------------------------------------------------------------------------------- */
@@ -182,6 +184,10 @@ static bool take_hello(struct logs *logs, const struct wire_log *hello)
 	}
 	if (vm->store.error) {
 		logs_refuse(logs, WIRE_REFUSE_BUSY, "the log cannot be written now");
+		return false;
+	}
+	if (vm->store.settling) {
+		logs_refuse(logs, WIRE_REFUSE_BUSY, "its log is being written to the disk");
 		return false;
 	}
 	if (!epoch_proves(epoch, hello->hello.token)) {

@@ -22,6 +22,7 @@ enum loop_kind {
 	LOOP_LOCAL_LISTENER,
 	LOOP_LOCAL,
 	LOOP_OUTLET,
+	LOOP_SYNCER,
 	LOOP_SCRAPE_LISTENER,
 	LOOP_SCRAPE,
 	LOOP_CHANNEL,            /* to a reader, or to the server */

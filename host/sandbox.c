@@ -133,7 +133,8 @@ bool sandbox_calls(enum sandbox_role role)
 	} else if (ok) {
 		ok = ALLOW(filter, reader_calls);
 	}
-	ok = ok && !seccomp_load(filter);
+	/* For all threads. */
+	ok = ok && !seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1) && !seccomp_load(filter);
 	seccomp_release(filter);
 	return ok;
 }

@@ -22,7 +22,7 @@ void store_failed(struct store *store, int error)
 /* --- the files -------------------------------------------------------------------------------------------------- */
 
 /* Not kept open: there may be ten thousand of them, and they are needed when files begin. */
-static int log_dir_open(struct store *store)
+int store_dir_open(struct store *store)
 {
 	int fd;
 
@@ -36,7 +36,7 @@ static int log_dir_open(struct store *store)
 
 static int files_open(struct store *store)
 {
-	int dir = log_dir_open(store), r;
+	int dir = store_dir_open(store), r;
 
 	if (dir < 0)
 		return dir;
@@ -91,6 +91,7 @@ void store_clear(struct store *store)
 
 void store_finish(struct store *store)
 {
+	store_wait(store);
 	files_close(store);
 	store_clear(store);
 	epoch_over(&store->epoch);
@@ -98,12 +99,15 @@ void store_finish(struct store *store)
 
 void store_rest(struct store *store)
 {
+	if (store->settling)
+		return;
 	if (!store->changed || (!store_settle(store) && !store_held(store)))
 		files_close(store);
 }
 
 void store_forget(struct store *store)
 {
+	store_wait(store);
 	files_close(store);
 	if (!store->ephemeral && unlinkat(store->home->epochs_fd, store->name, 0) && errno != ENOENT)
 		log_warn_errno("%s: the state of its epoch cannot be removed", store->name);
@@ -135,7 +139,7 @@ static void who_set(struct store *store)
 static int load(struct store *store)
 {
 	struct store_replay replay = { .store = store };
-	int dir = log_dir_open(store), r;
+	int dir = store_dir_open(store), r;
 
 	if (dir < 0)
 		return dir;
@@ -158,7 +162,9 @@ int store_load(struct store *store)
 {
 	struct epoch before = store->epoch;
 
+	store_wait(store);
 	batch_drop(store);
+	store->must_rotate = false;
 	store->error = 0;
 	store->outlet_mark = 0;
 	if (store->ephemeral)
@@ -178,7 +184,7 @@ int store_load(struct store *store)
 	if (store->epoch.state != EPOCH_NONE || store->next)
 		who_set(store);
 	store_journal_noted(store);
-	store->received = store->next;
+	store->durable = store->received = store->next;
 	if (store->error)
 		files_close(store);
 	return store->error;
@@ -217,6 +223,7 @@ void store_epoch_begun(struct store *store)
 {
 	struct store_counts past[WIRE_STREAMS];
 
+	store_wait(store);
 	store_flush_lines(store);        /* of the epoch before */
 	for (int s = 1; s < WIRE_STREAMS; s++)
 		past[s] = passed(&store->streams[s]);
@@ -241,42 +248,6 @@ int store_write(struct store *store)
 	if (batch_end(store))
 		store->batches++;
 	return store->error;
-}
-
-static int sync_dirs(struct store *store)
-{
-	int dir = log_dir_open(store), r = 0;
-
-	if (dir < 0)
-		return dir;
-	if (fsync(dir) || fsync(store->home->logs_fd) || fsync(store->home->epochs_fd))
-		r = -errno;
-	close(dir);
-	store->dir_unsynced = r;
-	return r;
-}
-
-static int sync_files(struct store *store)
-{
-	int r = sink_sync(&store->text);
-
-	if (!r)
-		r = sink_sync(&store->json);
-	if (!r && store->dir_unsynced)
-		r = sync_dirs(store);
-	return r;
-}
-
-static int note_in_journal(struct store *store)
-{
-	bool whole = store->journal.size >= store->journal.compact_at || !store->journal.size;
-	int r;
-
-	store_journal_put(store, whole || store->epoch_changed);
-	if (whole)
-		return journal_replace(&store->journal, store->home->epochs_fd, store->name, store->home->sync);
-	r = journal_append(&store->journal);
-	return !r && store->home->sync ? journal_sync(&store->journal) : r;
 }
 
 /* A quarter of the quota is for the current files: they rotate early enough that removing rotated ones is enough. */
@@ -311,15 +282,20 @@ static void keep_quota(struct store *store, int dir)
 	}
 }
 
-/* Only right after a transaction: see 5 in store.h. */
-static int rotate(struct store *store, struct sink *sink)
+static bool rotation_due(const struct store *store, const struct sink *sink)
 {
 	uint64_t at = rotate_at(store->home);
+
+	return sink->fd >= 0 && at && sink->size >= at;
+}
+
+static int rotate(struct store *store, struct sink *sink)
+{
 	int dir, r;
 
-	if (sink->fd < 0 || !at || sink->size < at)
+	if (!rotation_due(store, sink))
 		return 0;
-	dir = log_dir_open(store);
+	dir = store_dir_open(store);
 	if (dir < 0)
 		return dir;
 	store->dir_unsynced = store->changed = true;
@@ -330,28 +306,22 @@ static int rotate(struct store *store, struct sink *sink)
 	return r;
 }
 
-bool store_held(const struct store *store)
+/* Only right after a transaction, and only when nothing was written since: see 5 in store.h. */
+void store_rotate(struct store *store)
 {
-	return store->home->outlet && !outlet_reached(store->home->outlet, store->outlet_mark);
-}
+	bool written = store->changed;
 
-int store_settle(struct store *store)
-{
-	if (store->error || !store->changed || store_held(store))
-		return store->error;
-	if (!store->ephemeral) {
-		if (store->home->sync)
-			store_failed(store, sync_files(store));
-		if (!store->error)
-			store_failed(store, note_in_journal(store));
-		if (store->error)
-			return store->error;
-	}
-	store_journal_noted(store);
+	store->must_rotate = written && (rotation_due(store, &store->text) || rotation_due(store, &store->json));
+	if (written)
+		return;
 	store_failed(store, rotate(store, &store->text));
 	if (!store->error)
 		store_failed(store, rotate(store, &store->json));
-	return store->error;
+}
+
+bool store_held(const struct store *store)
+{
+	return store->home->outlet && !outlet_reached(store->home->outlet, store->outlet_mark);
 }
 
 /* --- followers -------------------------------------------------------------------------------------------------- */

@@ -16,6 +16,8 @@
  *     and not twice. What is left was noted with its number, so if it comes again it is dropped.
  *  5. Rotation happens right after a transaction, when the old file ends exactly where the journal says. A crash
  *     before the next one is told by the file's inode number: see sink_recover.
+ *     While a thread waits for the disk (store_sync.c), more may be written to the files, since its transaction says how
+ *     large they were; so a file that is to rotate gets no more first.
  *  6. A write that fails (a full disk, an I/O error) is treated as a death: everything since the last transaction is
  *     forgotten, the guest's connection is cut, and when the files can be written again, start is done again (4).
  *
@@ -38,8 +40,24 @@
 #include "logline.h"
 #include "outlet.h"
 #include "sink.h"
+#include "syncer.h"
 
 struct store;
+
+/* What a settling does to the disk, apart from the store, so that a thread can do it. */
+struct store_job {
+	struct sync_job job;             /* its first member */
+	const struct store_home *home;
+	const char *name;
+	int fds[2];                      /* files to be on the disk before the journal says so */
+	unsigned n_fds;
+	bool dirs, replace;              /* the directories, too; the transaction becomes the whole journal */
+	struct journal journal;
+	uint8_t *transaction;            /* on the heap while a thread has it */
+	size_t len;
+	uint64_t next;                   /* all below is settled when it is done */
+	int error;
+};
 
 /* What all stores share. */
 struct store_home {
@@ -50,6 +68,7 @@ struct store_home {
 	uint64_t quota;                  /* of all files of a machine, rotated ones included; 0: none */
 	struct outlet *outlet;           /* all machines' lines as JSON, or NULL */
 	struct journald *journald;       /* the system's journal, or NULL */
+	struct syncer *syncer;           /* waits for the disk in the group commit; NULL: the caller does */
 	/* Lines of JSON for the followers of a watched store, after the files have them. */
 	void (*show)(struct store *store, const char *lines, size_t len);
 };
@@ -84,6 +103,9 @@ struct store {
 	struct journal journal;
 	uint64_t outlet_mark;            /* how far the outlet must be before this is settled */
 	bool dir_unsynced;
+	struct store_job job;
+	bool settling;                   /* the syncer has it */
+	bool must_rotate;                /* a file is over its size: no more may come until that is settled */
 
 	struct epoch epoch;
 	struct logline_who who;
@@ -124,8 +146,19 @@ void store_flush_lines(struct store *store);
 
 /* To the files: after every batch, because the buffers are shared by all stores. */
 int store_write(struct store *store);
-/* To the journal; then durable = next. 0, or a negative errno. Does nothing while the store is held. */
+/*
+ * To the journal; then durable = next. 0, or a negative errno. Does nothing while the store is held. Waits for the
+ * syncer, should it have the store, as all functions do that touch the journal.
+ */
 int store_settle(struct store *store);
+/*
+ * The same in the group commit, by the syncer: true when it has begun, and store_settled is to be called when its job
+ * is done. Meanwhile, batches may be written to the files. False: it was done at once; store->error says how.
+ */
+bool store_settle_begin(struct store *store);
+int store_settled(struct store *store);
+/* Of a finished job. */
+struct store *store_of(struct sync_job *job);
 /* The outlet has not written yet what is to be settled. */
 bool store_held(const struct store *store);
 

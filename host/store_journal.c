@@ -139,7 +139,6 @@ void store_journal_noted(struct store *store)
 		stream->line.in_journal = line_open(&stream->line);
 	}
 	store->epoch_changed = store->changed = false;
-	store->durable = store->next;
 }
 
 static bool get_line(struct wire_in *in, struct line *line)

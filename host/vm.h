@@ -109,6 +109,8 @@ bool vm_audit(struct vm *vm, const char *event, const char *format, ...) __attri
  */
 bool vm_settle(struct vm *vm, bool now);
 void vm_commit_group(struct timer *timer);
+/* The syncer is done with machines' batches. */
+void vm_synced(struct daemon *daemon);
 /* The outlet has written more: what waited for that is settled, and guests that were held up go on. */
 void vm_outlet_moved(struct outlet *outlet);
 

@@ -18,7 +18,7 @@
 
 void vm_rest(struct vm *vm)
 {
-	if (!vm->logs && !vm->boot && !vm->is_unsettled)
+	if (!vm->logs && !vm->boot && !vm->is_unsettled && !vm->store.settling)
 		store_rest(&vm->store);
 }
 
@@ -82,10 +82,10 @@ static void unsettled_remove(struct vm *vm)
 	vm->is_unsettled = false;
 }
 
-static bool settle_now(struct vm *vm)
+/* False: it could not be stored. */
+static bool settled(struct vm *vm)
 {
-	unsettled_remove(vm);
-	if (store_settle(&vm->store)) {
+	if (vm->store.error) {
 		vm_failed(vm);
 		return false;
 	}
@@ -94,12 +94,19 @@ static bool settle_now(struct vm *vm)
 	return true;
 }
 
-/* The next one that waits for the group commit and not for the outlet. */
+static bool settle_now(struct vm *vm)
+{
+	unsettled_remove(vm);
+	store_settle(&vm->store);
+	return settled(vm);
+}
+
+/* The next one that waits for the group commit, and neither for the outlet nor for the disk. */
 static struct vm *settleable(const struct daemon *daemon)
 {
 	struct vm *vm = daemon->unsettled;
 
-	while (vm && store_held(&vm->store))
+	while (vm && (vm->store.settling || store_held(&vm->store)))
 		vm = vm->next_unsettled;
 	return vm;
 }
@@ -108,8 +115,26 @@ void vm_commit_group(struct timer *timer)
 {
 	struct daemon *daemon = (struct daemon *)((char *)timer - offsetof(struct daemon, commit));
 
-	for (struct vm *vm; (vm = settleable(daemon));)
-		settle_now(vm);
+	for (struct vm *vm; (vm = settleable(daemon));) {
+		unsettled_remove(vm);
+		if (!store_settle_begin(&vm->store))
+			settled(vm);
+	}
+}
+
+void vm_synced(struct daemon *daemon)
+{
+	struct sync_job *job;
+
+	while ((job = syncer_take(&daemon->syncer))) {
+		struct store *store = store_of(job);
+		struct vm *vm = (struct vm *)((char *)store - offsetof(struct vm, store));
+
+		store_settled(store);
+		/* What came meanwhile. */
+		if (settled(vm) && store->changed)
+			unsettled_add(vm);
+	}
 }
 
 void vm_outlet_moved(struct outlet *outlet)
