@@ -51,6 +51,7 @@ static const struct json_field limit_fields[] = {
 	{ "connectionsPerVm", JSON_KIND_U32, AT(connections_vm_max), .min = 2, .max = 10000 },
 	{ "followers", JSON_KIND_U32, AT(followers_max), .min = 1, .max = 10000 },
 	{ "logBytesVm", JSON_KIND_U64, AT(log_bytes_vm), .min = 4 << 20, .max = 1ull << 50 },
+	{ "logRateVm", JSON_KIND_U64, AT(log_rate_vm), .min = 64 << 10, .max = 1ull << 40 },
 	{ NULL },
 };
 

@@ -26,6 +26,7 @@ struct daemonconfig {
 	uint32_t connections_vm_max;             /* from one machine */
 	uint32_t followers_max;
 	uint64_t log_bytes_vm;                   /* on disk, of all log files of a machine; 0: no limit */
+	uint64_t log_rate_vm;                    /* bytes a second that are read of a machine's log; 0: no limit */
 	bool log_text, log_json, log_stdout, log_journal;
 	uint64_t log_max_bytes;
 	uint32_t log_max_files;

@@ -17,7 +17,7 @@
 #include "logs.h"
 #include "session.h"
 
-enum logs_state { LOGS_ACCEPTED, LOGS_STREAMING, LOGS_ENDED };
+enum logs_state { LOGS_ACCEPTED, LOGS_SETTLING, LOGS_STREAMING, LOGS_ENDED };
 
 struct logs {
 	LIST_ENTRY(logs) of_vm;          /* vm->logses */
@@ -115,12 +115,12 @@ static void logs_gone(struct logs *logs, int error)
 	logs_destroy(logs);
 }
 
-/* The outlet's reader does not keep up, or a file has to rotate first: there is no use in reading more. */
+/* The outlet's reader does not keep up, a file has to rotate first, or the machine is over its rate: none is read. */
 static bool held_up(const struct logs *logs)
 {
 	const struct store *store = &logs->vm->store;
 
-	return store->must_rotate || (logs->vm->daemon->outlet.crowded && !store->ephemeral);
+	return store->must_rotate || logs->vm->rate.place || (logs->vm->daemon->outlet.crowded && !store->ephemeral);
 }
 
 /* --- what goes out ---------------------------------------------------------------------------------------------- */
@@ -136,10 +136,12 @@ static void put(struct logs *logs, const struct wire_log *message)
 /* A guest that is gone is not noticed here, where a batch may be under way, but by the event that comes for it. */
 static void answer(struct logs *logs)
 {
-	uint64_t durable = logs->vm->store.durable;
+	const struct store *store = &logs->vm->store;
+	uint64_t durable = store->durable;
 
 	if (!frame_pending(&logs->out)) {
-		if (logs->end_due && durable == logs->vm->store.next) {
+		/* The end has no number: it is settled when everything is. */
+		if (logs->end_due && durable == store->next && !store->changed && !store->settling) {
 			put(logs, &(struct wire_log){ .type = WIRE_END_ACK, .ack = durable });
 			logs->end_due = false;
 			logs->acked = durable;
@@ -159,18 +161,30 @@ void logs_pace(struct logs *logs)
 
 	if (!logs)
 		return;
-	in = (logs->vm->paused || held_up(logs)) && logs->state != LOGS_ACCEPTED ? 0 : EPOLLIN;
+	in = logs->state == LOGS_SETTLING ||
+		((logs->vm->paused || held_up(logs)) && logs->state != LOGS_ACCEPTED) ? 0 : EPOLLIN;
 	out = frame_pending(&logs->out) ? EPOLLOUT : 0;
 	loop_events(&logs->vm->daemon->loop, logs->slot, in | out);
 }
 
-void logs_settled(struct logs *logs)
-{
-	if (logs && logs->state != LOGS_ACCEPTED)
-		answer(logs);
-}
-
 /* --- frames ----------------------------------------------------------------------------------------------------- */
+
+/* All that the host has is settled, so it can say what comes next. False: the session is gone. */
+static bool welcome(struct logs *logs)
+{
+	struct vm *vm = logs->vm;
+
+	logs->state = LOGS_STREAMING;
+	/* The answer comes before any ACK. */
+	logs->acked = vm->store.durable;
+	put(logs, &(struct wire_log){ .type = WIRE_LOG_WELCOME, .welcome.version = WIRE_VERSION,
+		.welcome.next = vm->store.durable });
+	answer(logs);
+	vm_audit(vm, "log-connected", "from number %llu on", (unsigned long long)vm->store.next);
+	if (vm->logs == logs && epoch_log_delivers(&vm->store.epoch))
+		vm_delivered(vm, "by its log session; APPLIED did not come");
+	return vm->logs == logs;         /* that note could not be written, or the guest is gone again */
+}
 
 /* False: the session is gone. */
 static bool take_hello(struct logs *logs, const struct wire_log *hello)
@@ -184,10 +198,6 @@ static bool take_hello(struct logs *logs, const struct wire_log *hello)
 	}
 	if (vm->store.error) {
 		logs_refuse(logs, WIRE_REFUSE_BUSY, "the log cannot be written now");
-		return false;
-	}
-	if (vm->store.settling) {
-		logs_refuse(logs, WIRE_REFUSE_BUSY, "its log is being written to the disk");
 		return false;
 	}
 	if (!epoch_proves(epoch, hello->hello.token)) {
@@ -205,26 +215,20 @@ static bool take_hello(struct logs *logs, const struct wire_log *hello)
 	}
 	/*
 	 * What the session before has left to the group commit is settled first: the guest must hear of all that is here, or
-	 * it counts as lost what it dropped and we have.
+	 * it counts as lost what it dropped and we have. A disk that hangs is not waited for here.
 	 */
-	if (!vm_settle(vm, true)) {
+	if (!vm_settle(vm, !vm->daemon->home.syncer)) {
 		logs_refuse(logs, WIRE_REFUSE_BUSY, "the log cannot be written now");
 		return false;
 	}
 	timer_stop(&vm->daemon->loop, &logs->timer);
-	logs->state = LOGS_STREAMING;
+	logs->state = LOGS_SETTLING;
 	vm->logs = logs;
 	vm_grace_end(vm);
 	vm->log_sessions++;
 	vm->daemon->counters.log_sessions++;
-	/* The answer comes before any ACK, which the settling of the note could send. */
-	logs->acked = vm->store.durable;
-	put(logs, &(struct wire_log){ .type = WIRE_LOG_WELCOME, .welcome.version = WIRE_VERSION,
-		.welcome.next = vm->store.durable });
-	vm_audit(vm, "log-connected", "from number %llu on", (unsigned long long)vm->store.next);
-	if (vm->logs == logs && epoch_log_delivers(epoch))
-		vm_delivered(vm, "by its log session; APPLIED did not come");
-	return vm->logs == logs;         /* that note could not be written, or the guest is gone again */
+	logs_pace(logs);
+	return vm->store.durable < vm->store.next || welcome(logs);
 }
 
 static const char *take_message(struct logs *logs, const struct wire_log *message)
@@ -287,7 +291,8 @@ static bool take_frame(struct logs *logs, const struct wire_frame *frame)
 		logs_refuse(logs, wrong ? WIRE_REFUSE_MALFORMED : WIRE_REFUSE_ORDER, text);
 		return false;
 	}
-	if (!wrong && frame->type != WIRE_RECORDS && frame->type != WIRE_LOST && frame->type != WIRE_END) {
+	if (!wrong && (logs->state == LOGS_SETTLING || (frame->type != WIRE_RECORDS && frame->type != WIRE_LOST &&
+		frame->type != WIRE_END))) {
 		wrong_frame(logs, WIRE_REFUSE_ORDER, frame->type, "not expected now");
 		return false;
 	}
@@ -300,14 +305,26 @@ static bool take_frame(struct logs *logs, const struct wire_frame *frame)
 	return true;
 }
 
+void logs_settled(struct logs *logs)
+{
+	if (!logs)
+		return;
+	if (logs->state != LOGS_SETTLING)
+		answer(logs);
+	else if (logs->vm->store.durable == logs->vm->store.next)
+		welcome(logs);
+}
+
 static void logs_read(struct logs *logs)
 {
 	struct vm *vm = logs->vm;
 	struct wire_frame frame;
 	int filled, error, r;
+	size_t kept = logs->intake.len;
 	struct frame_buf *b = intake_fill(&logs->intake, logs->fd, &filled);
 
 	error = errno;
+	vm_rate_take(vm, b->end - kept);
 	while ((r = frame_next(b, &frame)) == 1)
 		if (!take_frame(logs, &frame))
 			return;

@@ -8,7 +8,7 @@
 
 #include "store_inside.h"
 
-/* --- what is done to the disk: here, nothing but the job is touched ------------------------------------------------ */
+/* --- what is done to the disk: here, nothing but the job is touched ---------------------------------------------- */
 
 static int sync_dirs(const struct store_job *job)
 {
@@ -50,7 +50,7 @@ static void run(struct sync_job *sync_job)
 		job->error = note_in_journal(job);
 }
 
-/* --- a job's making and its end ------------------------------------------------------------------------------------ */
+/* --- a job's making and its end ---------------------------------------------------------------------------------- */
 
 static void take_fd(struct store_job *job, struct sink *sink)
 {
@@ -102,13 +102,16 @@ int store_settle(struct store *store)
 	store_wait(store);
 	if (store->error || !store->changed || store_held(store) || settle_ephemeral(store))
 		return store->error;
-	store_failed(store, prepare(store));
-	if (store->error)
-		return store->error;
-	run(&store->job.job);
-	conclude(store);
-	if (!store->error)
-		store_rotate(store);
+	/* Once more for what a rotation changed. */
+	while (!store->error && store->changed) {
+		store_failed(store, prepare(store));
+		if (store->error)
+			break;
+		run(&store->job.job);
+		conclude(store);
+		if (!store->error)
+			store_rotate(store);
+	}
 	return store->error;
 }
 

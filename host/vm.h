@@ -50,6 +50,9 @@ struct vm {
 	struct listener listeners[LISTEN_SERVICES];
 
 	struct store store;
+	int64_t rate_left;               /* of limits.logRateVm: bytes that may be read now; below 0: none for a while */
+	uint64_t rate_at;                /* when that was so */
+	struct timer rate;               /* when there are some again */
 	LIST_HEAD(, boot) boots;         /* all sessions, also those that have said nothing yet */
 	LIST_HEAD(, logs) logses;
 	struct boot *boot;               /* the one that is past its HELLO, or NULL */
@@ -109,6 +112,8 @@ bool vm_audit(struct vm *vm, const char *event, const char *format, ...) __attri
  */
 bool vm_settle(struct vm *vm, bool now);
 void vm_commit_group(struct timer *timer);
+/* So much was read of its log: reading rests when that was above its rate (limits.logRateVm). */
+void vm_rate_take(struct vm *vm, size_t bytes);
 /* The syncer is done with machines' batches. */
 void vm_synced(struct daemon *daemon);
 /* The outlet has written more: what waited for that is settled, and guests that were held up go on. */

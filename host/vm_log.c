@@ -57,17 +57,18 @@ static void vm_retry(struct timer *timer)
 	vm_rest(vm);
 }
 
+/* Also for one that was left out the last time, since the disk had it. */
 static void unsettled_add(struct vm *vm)
 {
 	struct daemon *daemon = vm->daemon;
 
+	if (!daemon->commit.place)
+		timer_set(&daemon->loop, &daemon->commit, COMMIT_MS * LOOP_MS);
 	if (vm->is_unsettled)
 		return;
 	vm->is_unsettled = true;
 	vm->next_unsettled = daemon->unsettled;
 	daemon->unsettled = vm;
-	if (!daemon->commit.place)
-		timer_set(&daemon->loop, &daemon->commit, COMMIT_MS * LOOP_MS);
 }
 
 static void unsettled_remove(struct vm *vm)
@@ -135,6 +136,29 @@ void vm_synced(struct daemon *daemon)
 		if (settled(vm) && store->changed)
 			unsettled_add(vm);
 	}
+}
+
+/* A second's worth at most is saved up. What is read at once may be more, and is paid for with a pause. */
+void vm_rate_take(struct vm *vm, size_t bytes)
+{
+	struct daemon *daemon = vm->daemon;
+	int64_t rate = (int64_t)daemon->config.log_rate_vm;
+	uint64_t now = daemon->loop.now, ms = (now - vm->rate_at) / LOOP_MS;
+
+	if (!rate)
+		return;
+	vm->rate_left += (int64_t)(ms < 60000 ? ms : 60000) * rate / 1000;
+	vm->rate_at += ms * LOOP_MS;
+	if (vm->rate_left > rate)
+		vm->rate_left = rate;
+	vm->rate_left -= (int64_t)bytes;
+	if (vm->rate_left < 0)
+		timer_set(&daemon->loop, &vm->rate, (uint64_t)(-vm->rate_left * 1000 / rate + 1) * LOOP_MS);
+}
+
+static void vm_rate_again(struct timer *timer)
+{
+	logs_pace(OWNER(timer, rate)->logs);
 }
 
 void vm_outlet_moved(struct outlet *outlet)
@@ -220,6 +244,7 @@ void vm_log_init(struct vm *vm)
 {
 	vm->retry.fire = vm_retry;
 	vm->idle.fire = vm_idle;
+	vm->rate.fire = vm_rate_again;
 	store_init(&vm->store, &vm->daemon->home, vm->name, vm->attach && vm->attach->ephemeral);
 }
 
@@ -237,6 +262,7 @@ void vm_log_finish(struct vm *vm, bool forget)
 	unsettled_remove(vm);
 	timer_stop(&vm->daemon->loop, &vm->retry);
 	timer_stop(&vm->daemon->loop, &vm->idle);
+	timer_stop(&vm->daemon->loop, &vm->rate);
 	store_write(&vm->store);
 	store_settle(&vm->store);
 	if (forget)

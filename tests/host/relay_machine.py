@@ -18,7 +18,7 @@ class Machine:
     """A booted machine whose writers write. `made` is lines and bytes by stream, after end()."""
 
     def __init__(self, host, name, ring=64 << 10, full="drop", seed=1):
-        self.host, self.name = host, name
+        self.host, self.name, self.full = host, name, full
         self.guest = Guest(host.run / (name + ".vsock"))
         self.made = {}
         until = time.monotonic() + PATIENCE
