@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,9 +14,9 @@
 #include "apply.h"
 #include "clock.h"
 #include "event.h"
-#include "handoff.h"
 #include "note.h"
 #include "power.h"
+#include "program.h"
 #include "source.h"
 #include "tool.h"
 
@@ -28,10 +27,9 @@
 struct workload {
 	char *text;              /* all strings, each ended by a NUL */
 	size_t len;
-	char *argv[ARGS_MAX + 1], *envp[ARGS_MAX + 4];
+	char *argv[ARGS_MAX + 1], *envp[ARGS_MAX + PROGRAM_ENV_MORE];
 	size_t argc, envc;
-	const char *cwd;
-	struct wire_user user;
+	struct program program;
 	struct wire_workload policy;
 	bool stopping;
 };
@@ -41,7 +39,7 @@ static struct workload w;
 /* What holds where no record says otherwise. */
 static void workload_init(void)
 {
-	w.cwd = "/";
+	w.program = (struct program){ .argv = w.argv, .envp = w.envp, .cwd = "/" };
 	w.policy = (struct wire_workload){ .restart = WIRE_RESTART_NO, .at_end = WIRE_AT_END_POWER_OFF,
 		.stop_signal = SIGTERM, .stop_grace_ms = 2000 };
 }
@@ -66,9 +64,9 @@ static bool record_take(const struct wire_boot *record)
 	case WIRE_ENV:
 		return w.envc < ARGS_MAX && (w.envp[w.envc++] = keep(record->text));
 	case WIRE_CWD:
-		return (w.cwd = keep(record->text));
+		return (w.program.cwd = keep(record->text));
 	case WIRE_USER:
-		w.user = record->user;
+		w.program.user = record->user;
 		return true;
 	case WIRE_WORKLOAD:
 		w.policy = record->workload;
@@ -76,24 +74,6 @@ static bool record_take(const struct wire_boot *record)
 	default:
 		return false;
 	}
-}
-
-static bool env_has(const char *name)
-{
-	for (size_t i = 0; i < w.envc; i++)
-		if (strncmp(w.envp[i], name, strlen(name)) == 0)
-			return true;
-	return false;
-}
-
-static void env_complete(void)
-{
-	if (!env_has("PATH="))
-		w.envp[w.envc++] = "PATH=" HANDOFF_PATH;
-	if (!env_has("HOME="))
-		w.envp[w.envc++] = w.user.uid ? "HOME=/" : "HOME=/root";
-	if (access(APPLY_CREDENTIALS, F_OK) == 0 && !env_has("CREDENTIALS_DIRECTORY="))
-		w.envp[w.envc++] = "CREDENTIALS_DIRECTORY=" APPLY_CREDENTIALS;
 }
 
 /* The records that apply() left. 0, -ENOENT when no program is configured, or another negative errno. */
@@ -121,7 +101,7 @@ static int workload_read(void)
 			return -EBADMSG;
 		at += (size_t)n;
 	}
-	env_complete();
+	program_env_complete(w.envp, w.envc, w.program.user.uid);
 	return w.argc ? 0 : -ENOENT;
 }
 
@@ -134,76 +114,33 @@ static int output_open(const char *path, int fd)
 
 	if (fifo < 0)
 		return -errno;
-	if (fchown(fifo, w.user.uid, w.user.gid) < 0 || dup2(fifo, fd) < 0)
+	if (fchown(fifo, w.program.user.uid, w.program.user.gid) < 0 || dup2(fifo, fd) < 0)
 		return -errno;
 	return 0;
 }
 
-static int become(void)
+static int outputs_open(void *arg)
 {
-	gid_t groups[WIRE_GROUPS_MAX];
-
-	for (uint32_t i = 0; i < w.user.n; i++)
-		groups[i] = w.user.groups[i];
-	/* The system calls themselves: there are no threads here to bring in step, and musl's way of doing that is large. */
-	if (syscall(SYS_setgroups, (size_t)w.user.n, groups) < 0 || syscall(SYS_setgid, w.user.gid) < 0 ||
-	    syscall(SYS_setuid, w.user.uid) < 0)
-		return -errno;
-	return chdir(w.cwd) < 0 ? -errno : 0;
-}
-
-static _Noreturn void child(int report)
-{
-	sigset_t none;
 	int error, null = open("/dev/null", O_RDONLY);
 
-	setsid();
+	(void)arg;
 	if (null > 0) {
 		dup2(null, 0);
 		close(null);
 	}
 	error = output_open(SOURCE_STDOUT_PATH, 1);
-	if (!error)
-		error = output_open(SOURCE_STDERR_PATH, 2);
-	if (!error)
-		error = become();
-	if (!error) {
-		sigemptyset(&none);
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		environ = w.envp;
-		execvp(w.argv[0], w.argv);
-		error = -errno;
-	}
-	/* The parent tells the host; a descriptor that closes without a word is a program that runs. */
-	if (write(report, &error, sizeof error) != sizeof error)
-		_exit(125);
-	_exit(error == -ENOENT ? 127 : 126);
+	return error ? error : output_open(SOURCE_STDERR_PATH, 2);
 }
 
 /* Returns the process, or a negative errno with the reason told to the host. */
 static pid_t start(void)
 {
-	int ends[2], error = 0;
-	pid_t pid;
+	pid_t pid = program_start(&w.program, outputs_open, NULL);
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return -errno;
-	pid = _Fork();
-	if (pid == 0)
-		child(ends[1]);
-	close(ends[1]);
-	if (pid > 0 && read(ends[0], &error, sizeof error) != sizeof error)
-		error = 0;
-	close(ends[0]);
 	if (pid < 0)
-		error = -errno;
-	if (error) {
-		event_send(WIRE_EVENT_UNSTARTED, -error, w.argv[0]);
-		if (pid > 0)
-			waitpid(pid, NULL, 0);
-		return error;
-	}
-	event_send(WIRE_EVENT_STARTED, (int32_t)pid, w.argv[0]);
+		event_send(WIRE_EVENT_UNSTARTED, -pid, w.argv[0]);
+	else
+		event_send(WIRE_EVENT_STARTED, (int32_t)pid, w.argv[0]);
 	return pid;
 }
 

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "apply.h"
+#include "handoff.h"
+#include "program.h"
+
+static bool env_has(char *const *envp, size_t n, const char *name, size_t len)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strncmp(envp[i], name, len) == 0)
+			return true;
+	return false;
+}
+
+void program_env_complete(char **envp, size_t n, uint32_t uid)
+{
+	char *const more[] = { "PATH=" HANDOFF_PATH, uid ? "HOME=/" : "HOME=/root",
+		access(APPLY_CREDENTIALS, F_OK) == 0 ? "CREDENTIALS_DIRECTORY=" APPLY_CREDENTIALS : NULL };
+
+	for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+		if (more[i] && !env_has(envp, n, more[i], strcspn(more[i], "=") + 1))
+			envp[n++] = more[i];
+	envp[n] = NULL;
+}
+
+static int become(const struct program *program)
+{
+	const struct wire_user *user = &program->user;
+	gid_t groups[WIRE_GROUPS_MAX];
+
+	for (uint32_t i = 0; i < user->n; i++)
+		groups[i] = user->groups[i];
+	/*
+	 * The system calls themselves: there are no threads here to bring in step, and musl's way of doing that is large.
+	 * The saved user remains root until a program is executed: who cannot execute it is root's again.
+	 */
+	if (syscall(SYS_setgroups, (size_t)user->n, groups) < 0 ||
+	    syscall(SYS_setresgid, user->gid, user->gid, user->gid) < 0 ||
+	    syscall(SYS_setresuid, user->uid, user->uid, 0) < 0)
+		return -errno;
+	return chdir(program->cwd) < 0 ? -errno : 0;
+}
+
+int program_exec(const struct program *program, const char *path)
+{
+	int error = become(program);
+	sigset_t none;
+
+	if (!error) {
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		environ = program->envp;
+		if (path)
+			execv(path, program->argv);
+		else
+			execvp(program->argv[0], program->argv);
+		error = -errno;
+	}
+	syscall(SYS_setresuid, 0, 0, 0);
+	return error;
+}
+
+static _Noreturn void child(const struct program *program, int (*connect)(void *arg), void *arg, int report)
+{
+	int error;
+
+	setsid();
+	error = connect(arg);
+	if (!error)
+		error = program_exec(program, NULL);
+	/* Who started us tells the host; a descriptor that closes without a word is a program that runs. */
+	if (write(report, &error, sizeof error) != sizeof error)
+		_exit(125);
+	_exit(error == -ENOENT ? 127 : 126);
+}
+
+pid_t program_start(const struct program *program, int (*connect)(void *arg), void *arg)
+{
+	int ends[2], error = 0;
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	pid = _Fork();
+	if (pid == 0)
+		child(program, connect, arg, ends[1]);
+	if (pid < 0)
+		error = -errno;
+	close(ends[1]);
+	if (pid > 0 && read(ends[0], &error, sizeof error) != sizeof error)
+		error = 0;
+	close(ends[0]);
+	if (!error)
+		return pid;
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	return error;
+}
