@@ -10,12 +10,14 @@
 #include "event.h"
 #include "mount.h"
 #include "power.h"
+#include "root.h"
 #include "tree.h"
 
 struct apply {
 	struct boot *boot;
 	int root;                /* of the guest's tree */
 	mode_t credentials_mode; /* of their directory */
+	struct wire_text wrong;  /* what of a record could not be applied, where that is not the record's name */
 };
 
 typedef int apply_record(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame);
@@ -106,36 +108,37 @@ static int credential(struct apply *a, const struct wire_boot *record, const str
 	return 0;
 }
 
-static int not_yet(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
+static int handoff_mode(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
 {
-	(void)a, (void)frame;
-	return record->type == WIRE_HANDOFF && record->handoff.mode == WIRE_HANDOFF_BUSYBOX ? 0 : -ENOSYS;
+	(void)frame;
+	a->boot->handoff = record->handoff.mode;
+	if (a->boot->handoff != WIRE_HANDOFF_SWITCH_ROOT)
+		return 0;
+	return root_enter(&record->handoff, a->boot->deadline_ns, &a->wrong);
 }
 
-/* In the order of the stages: everything of one stage is applied before the next begins. */
+/* In the order of the stages: everything of one stage is applied before the next begins. The root is first. */
 static const struct {
 	uint16_t type;
 	uint8_t stage;
 	apply_record *apply;
 } table[] = {
-	{ WIRE_HOSTNAME, 0, hostname },
-	{ WIRE_SYSCTL, 0, sysctl },
-	{ WIRE_MOUNT, 0, mounts },
 	{ WIRE_LOG, 0, log_policy },
 	{ WIRE_POWER, 0, power },
-	{ WIRE_HANDOFF, 0, not_yet },
-	{ WIRE_DIR, 1, dir },
-	{ WIRE_FILE, 1, file },
-	{ WIRE_SYMLINK, 1, file },
-	{ WIRE_CREDENTIAL, 1, credential },
+	{ WIRE_HANDOFF, 0, handoff_mode },
+	{ WIRE_HOSTNAME, 1, hostname },
+	{ WIRE_SYSCTL, 1, sysctl },
+	{ WIRE_MOUNT, 1, mounts },
+	{ WIRE_DIR, 2, dir },
+	{ WIRE_FILE, 2, file },
+	{ WIRE_SYMLINK, 2, file },
+	{ WIRE_CREDENTIAL, 2, credential },
 };
-#define STAGES 2
+#define STAGES 3
 
 /* The record as a person knows it. Names only: a value may be nobody's business. */
-static void describe(const struct wire_boot *record, int error, char *what, size_t size)
+static void describe(const struct wire_boot *record, struct wire_text name, int error, char *what, size_t size)
 {
-	struct wire_text name = { "", 0 };
-
 	if (record->type == WIRE_SYSCTL)
 		name = record->sysctl.name;
 	else if (record->type == WIRE_MOUNT)
@@ -166,7 +169,7 @@ static int stage_apply(struct apply *a, uint8_t stage, char *what, size_t size)
 		if (step && !wire_boot_decode(&frame, &record))
 			error = step(a, &record, &frame);
 		if (error) {
-			describe(&record, error, what, size);
+			describe(&record, a->wrong, error, what, size);
 			return error;
 		}
 	}
@@ -210,13 +213,17 @@ static int workload_write(const struct plan *plan)
 
 static int credentials_publish(const struct apply *a)
 {
+	const char *where;
+
 	if (!a->boot->credentials)
 		return 0;
+	/* systemd takes the initrd's credentials over, and then has them in the other place itself. */
+	where = root_is_systemd() ? APPLY_CREDENTIALS_INITRD : APPLY_CREDENTIALS;
 	mkdir("/run/credentials", 0755);
-	mkdir(APPLY_CREDENTIALS, 0700);
+	mkdir(where, 0700);
 	if (fchmod(a->boot->plan.secrets, a->credentials_mode) < 0)
 		return -errno;
-	return mount_publish(PLAN_SECRETS, APPLY_CREDENTIALS);
+	return mount_publish(PLAN_SECRETS, where, !root_is_systemd());
 }
 
 int apply(struct boot *boot, char *what, size_t size)
@@ -224,9 +231,11 @@ int apply(struct boot *boot, char *what, size_t size)
 	struct apply a = { .boot = boot, .credentials_mode = 0700 };
 	int error = 0;
 
-	a.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	for (uint8_t stage = 0; stage < STAGES && !error; stage++)
+	for (uint8_t stage = 0; stage < STAGES && !error; stage++) {
+		a.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		error = stage_apply(&a, stage, what, size);
+		close(a.root);
+	}
 	if (!error) {
 		error = workload_write(&boot->plan);
 		if (error)
@@ -237,6 +246,5 @@ int apply(struct boot *boot, char *what, size_t size)
 		if (error)
 			snprintf(what, size, "%s: %s", APPLY_CREDENTIALS, strerror(-error));
 	}
-	close(a.root);
 	return error;
 }

@@ -37,6 +37,7 @@ struct boot {
 	struct plan plan;
 	struct fetch fetch;
 	bool credentials;        /* they are published */
+	uint8_t handoff;         /* WIRE_HANDOFF_* */
 };
 
 void boot_phase(enum phase phase);       /* it has been reached: an event */

@@ -13,6 +13,7 @@
 #include "early.h"
 #include "event.h"
 #include "mount.h"
+#include "note.h"
 
 static int console = -1;
 
@@ -66,19 +67,6 @@ static void links_make(void)
 			log_warn_errno("%s", links[i][1]);
 }
 
-/* net.unix.max_dgram_qlen is 10: too few for a program that logs a burst, or for our own events. */
-static void datagram_queue_lengthen(void)
-{
-	int fd = open("/proc/sys/net/unix/max_dgram_qlen", O_WRONLY | O_CLOEXEC);
-
-	/* Fails only without sysctls; then senders wait a little more often. */
-	if (fd < 0)
-		return;
-	if (write(fd, "512", 3) != 3)
-		log_warn_errno("net.unix.max_dgram_qlen");
-	close(fd);
-}
-
 void early(struct boot *boot)
 {
 	int error;
@@ -97,7 +85,8 @@ void early(struct boot *boot)
 	stdio_open();
 	boot->console = console;
 	mkdir(EVENT_DIR, 0700);
-	datagram_queue_lengthen();
+	/* It is 10: too few for a program that logs a burst, or for our own events. Without it senders wait more often. */
+	note_tell("/proc/sys/net/unix/max_dgram_qlen", "512");
 }
 
 static void option_complain(const char *word, size_t len, const char *why)

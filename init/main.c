@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "../vsock/log.h"
@@ -18,10 +17,11 @@
 #include "modules.h"
 #include "policy.h"
 #include "relay.h"
+#include "root.h"
 #include "tool.h"
 
 /* From here on two processes, which know no secret, carry the log; PID 1 writes to the ring no more. */
-static void relay_begin(struct boot *boot)
+static void relay_begin(struct boot *boot, char *argv0)
 {
 	struct address host = address_vsock(boot->options.host_cid, boot->options.port + WIRE_PORT_LOG);
 	int error;
@@ -30,7 +30,7 @@ static void relay_begin(struct boot *boot)
 		boot->ring.shared->orders.size = boot->options.ring_kib << 10;
 	sources_open(&boot->sources);
 	boot->output = boot->sources.held[SOURCE_CONSOLE_PIPE];
-	error = relay_start(&boot->ring, &boot->sources, &host);
+	error = relay_start(&boot->ring, &boot->sources, &host, argv0);
 	if (!error)
 		error = event_to_socket();
 	if (error) {
@@ -49,6 +49,9 @@ static bool configure(struct boot *boot, char *why, size_t size)
 	boot_phase(PHASE_COMMIT);
 	if (apply(boot, why, size) < 0) {
 		fetch_finish(&boot->fetch, &boot->ring, why);
+		root_leave();
+		boot->handoff = WIRE_HANDOFF_BUSYBOX;
+		plan_reset(&boot->plan);
 		return false;
 	}
 	boot_phase(PHASE_APPLY);
@@ -61,9 +64,8 @@ int main(int argc, char *argv[])
 {
 	struct boot boot;
 	char why[512];
-	int error;
 
-	if (getpid() != 1)
+	if (getpid() != 1 || tool_called(argv[0]))
 		return tool_main(argc, argv);
 
 	boot_phase(PHASE_START);
@@ -71,13 +73,12 @@ int main(int argc, char *argv[])
 	boot_phase(PHASE_EARLY);
 	early_options(&boot);
 	boot_phase(PHASE_OPTIONS);
-	relay_begin(&boot);
+	relay_begin(&boot, argv[0]);
 	boot_phase(PHASE_RELAY);
 	modules_load();
 	boot_phase(PHASE_MODULES);
 	if (!configure(&boot, why, sizeof why))
 		policy_fail(&boot, why);
-	error = handoff(&boot);
-	snprintf(why, sizeof why, "%s: %s", HANDOFF_PROGRAM, strerror(-error));
+	handoff(&boot, why, sizeof why);
 	policy_end(&boot, why);
 }

@@ -65,13 +65,13 @@ int mount_secret(const char *where)
 	return mount("ramfs", where, "ramfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") < 0 ? -errno : 0;
 }
 
-int mount_publish(const char *from, const char *to)
+int mount_publish(const char *from, const char *to, bool readonly)
 {
 	const unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
 	if (mount(from, to, NULL, MS_MOVE, NULL) < 0)
 		return -errno;
-	return mount(NULL, to, NULL, flags, NULL) < 0 ? -errno : 0;
+	return readonly && mount(NULL, to, NULL, flags, NULL) < 0 ? -errno : 0;
 }
 
 void mount_detach(const char *where)
@@ -136,4 +136,15 @@ int mount_configured(const struct wire_mount *m)
 	    mount(NULL, destination, NULL, MS_REMOUNT | flags, NULL) < 0)
 		return -errno;
 	return 0;
+}
+
+int mount_at(const char *where, const char *type, const char *source, const char *options)
+{
+	return mount_configured(&(struct wire_mount){ wire_text(where), wire_text(type), wire_text(source),
+		wire_text(options) });
+}
+
+int mount_over_root(void)
+{
+	return mount(".", "/", NULL, MS_MOVE, NULL) < 0 ? -errno : 0;
 }

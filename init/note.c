@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "../vsock/log.h"
@@ -23,4 +24,14 @@ bool note_read(const char *path, void *bytes, size_t size)
 	if (fd >= 0)
 		close(fd);
 	return whole;
+}
+
+bool note_tell(const char *path, const char *word)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool taken = fd >= 0 && write(fd, word, strlen(word)) >= 0;
+
+	if (fd >= 0)
+		close(fd);
+	return taken;
 }

@@ -15,7 +15,7 @@
 
 #include "../vsock/wire.h"
 
-#define PLAN_STAGE "/.hawser"
+#define PLAN_STAGE ".hawser"     /* relative: PID 1's working directory is the initramfs's root, also in another one */
 #define PLAN_SECRETS "/run/hawser/credentials"
 
 struct plan {

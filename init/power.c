@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
+#include <string.h>
 #include <sys/reboot.h>
 #include <unistd.h>
 
@@ -8,13 +10,43 @@
 #include "power.h"
 
 #define ASKED_PATH "/run/hawser/power"   /* one byte: enum power_kind */
-#define HOW_PATH "/run/hawser/power-how" /* one byte: WIRE_POWER_* */
+#define HOW_PATH "/run/hawser/power-how" /* struct power_note */
+
+struct power_note {
+	uint8_t how;             /* WIRE_POWER_* */
+	bool alone;
+};
+
+#if defined(__x86_64__) || defined(__i386__)
+/* Whether the machine's description has the object _S5_, which says how it is powered off. Firecracker's has none. */
+static bool soft_off_known(void)
+{
+	static const char name[] = "_S5_";
+	char text[4096 + 3];
+	int fd = open(POWER_DSDT, O_RDONLY | O_CLOEXEC);
+	size_t kept = 0;
+	bool found = false;
+	ssize_t n;
+
+	while (fd >= 0 && !found && (n = read(fd, text + kept, sizeof text - kept)) > 0) {
+		size_t len = kept + (size_t)n;
+
+		for (size_t i = 0; i + 4 <= len && !found; i++)
+			found = memcmp(text + i, name, 4) == 0;
+		kept = len < 3 ? len : 3;
+		memmove(text, text + len - kept, kept);
+	}
+	if (fd >= 0)
+		close(fd);
+	return found;
+}
+#endif
 
 uint8_t power_detect(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
-	/* Without ACPI an x86 kernel has nothing to turn the power off with, and would halt for ever. */
-	return access("/sys/firmware/acpi", F_OK) == 0 ? WIRE_POWER_OFF : WIRE_POWER_RESET;
+	/* Without ACPI, or with one that knows no soft-off, an x86 kernel would halt for ever. */
+	return soft_off_known() ? WIRE_POWER_OFF : WIRE_POWER_RESET;
 #else
 	return WIRE_POWER_OFF;   /* PSCI */
 #endif
@@ -53,14 +85,23 @@ enum power_kind power_asked(void)
 	return note_read(ASKED_PATH, &kind, 1) && kind <= POWER_HALT ? (enum power_kind)kind : POWER_OFF;
 }
 
-void power_how_set(uint8_t how)
+void power_how_set(uint8_t how, bool alone)
 {
-	note_write(HOW_PATH, &how, 1);
+	const struct power_note note = { how, alone };
+
+	note_write(HOW_PATH, &note, sizeof note);
 }
 
 uint8_t power_how(void)
 {
-	uint8_t how;
+	struct power_note note;
 
-	return note_read(HOW_PATH, &how, 1) ? how : WIRE_POWER_DETECT;
+	return note_read(HOW_PATH, &note, sizeof note) ? note.how : WIRE_POWER_DETECT;
+}
+
+bool power_alone(void)
+{
+	struct power_note note;
+
+	return note_read(HOW_PATH, &note, sizeof note) && note.alone;
 }

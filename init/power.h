@@ -3,7 +3,10 @@
 #ifndef INIT_POWER_H
 #define INIT_POWER_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#define POWER_DSDT "/sys/firmware/acpi/tables/DSDT"      /* the machine's description of itself, where there is ACPI */
 
 enum power_kind { POWER_OFF, POWER_REBOOT, POWER_HALT };
 
@@ -19,7 +22,9 @@ uint8_t power_detect(void);
 /* What was asked for first, and how this machine is ended, from one process of /init to another. */
 void power_ask(enum power_kind kind);
 enum power_kind power_asked(void);       /* POWER_OFF when nobody asked */
-void power_how_set(uint8_t how);
+/* alone: PID 1 is no BusyBox, so whoever ends the machine does all of it. */
+void power_how_set(uint8_t how, bool alone);
 uint8_t power_how(void);
+bool power_alone(void);
 
 #endif

@@ -12,22 +12,23 @@
 #include "handoff.h"
 #include "program.h"
 
-static bool env_has(char *const *envp, size_t n, const char *name, size_t len)
+size_t program_env_add(char **envp, size_t n, const char *variable)
 {
+	size_t len = strcspn(variable, "=") + 1;
+
 	for (size_t i = 0; i < n; i++)
-		if (strncmp(envp[i], name, len) == 0)
-			return true;
-	return false;
+		if (strncmp(envp[i], variable, len) == 0)
+			return n;
+	envp[n] = (char *)variable;
+	return n + 1;
 }
 
 void program_env_complete(char **envp, size_t n, uint32_t uid)
 {
-	char *const more[] = { "PATH=" HANDOFF_PATH, uid ? "HOME=/" : "HOME=/root",
-		access(APPLY_CREDENTIALS, F_OK) == 0 ? "CREDENTIALS_DIRECTORY=" APPLY_CREDENTIALS : NULL };
-
-	for (size_t i = 0; i < sizeof more / sizeof *more; i++)
-		if (more[i] && !env_has(envp, n, more[i], strcspn(more[i], "=") + 1))
-			envp[n++] = more[i];
+	n = program_env_add(envp, n, "PATH=" HANDOFF_PATH);
+	n = program_env_add(envp, n, uid ? "HOME=/" : "HOME=/root");
+	if (access(APPLY_CREDENTIALS, F_OK) == 0)
+		n = program_env_add(envp, n, "CREDENTIALS_DIRECTORY=" APPLY_CREDENTIALS);
 	envp[n] = NULL;
 }
 

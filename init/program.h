@@ -8,7 +8,7 @@
 
 #include "../vsock/wire.h"
 
-#define PROGRAM_ENV_MORE 4       /* room that program_env_complete needs, its NULL included */
+#define PROGRAM_ENV_MORE 5       /* room that program_env_complete needs, its NULL included */
 
 struct program {
 	char **argv, **envp;     /* each with a NULL behind its last */
@@ -16,6 +16,8 @@ struct program {
 	struct wire_user user;
 };
 
+/* Adds a variable to n of them, which have room for it, unless it is there: returns how many there are then. */
+size_t program_env_add(char **envp, size_t n, const char *variable);
 /* Adds PATH, HOME and, with credentials, CREDENTIALS_DIRECTORY where they are missing. */
 void program_env_complete(char **envp, size_t n, uint32_t uid);
 /*

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -136,25 +135,16 @@ static _Noreturn void relay_main(struct ring *ring, struct sources *sources, con
 	}
 }
 
-static void oom_never(void)
-{
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-	/* Fails only without /proc; then it is killed like any other. */
-	if (fd < 0)
-		return;
-	if (write(fd, "-1000", 5) != 5)
-		log_warn_errno("/proc/self/oom_score_adj");
-	close(fd);
-}
-
-static _Noreturn void keeper_main(struct ring *ring, struct sources *sources, const struct address *host)
+static _Noreturn void keeper_main(struct ring *ring, struct sources *sources, const struct address *host, char *argv0)
 {
 	pid_t self = getpid();
 
 	setsid();
+	/* systemd and others spare what calls itself so when they end all processes: it serves the root file system. */
+	argv0[0] = '@';
 	prctl(PR_SET_NAME, "hawser-keeper");
-	oom_never();
+	/* Fails only without /proc; then it is killed like any other. */
+	note_tell("/proc/self/oom_score_adj", "-1000");
 	note_write(RELAY_KEEPER_PID, &self, sizeof self);
 	for (;;) {
 		pid_t pid = _Fork();
@@ -167,7 +157,7 @@ static _Noreturn void keeper_main(struct ring *ring, struct sources *sources, co
 	}
 }
 
-int relay_start(struct ring *ring, struct sources *sources, const struct address *host)
+int relay_start(struct ring *ring, struct sources *sources, const struct address *host, char *argv0)
 {
 	pid_t pid = _Fork();
 
@@ -175,7 +165,7 @@ int relay_start(struct ring *ring, struct sources *sources, const struct address
 		return -errno;
 	if (pid == 0) {
 		event_stop();
-		keeper_main(ring, sources, host);
+		keeper_main(ring, sources, host, argv0);
 	}
 	for (int id = 0; id < SOURCES; id++) {
 		if (sources->fd[id] >= 0)

@@ -14,7 +14,10 @@
 
 #define RELAY_KEEPER_PID "/run/hawser/keeper"    /* a note, its pid_t: its session is not to be killed */
 
-/* Forks the keeper. 0 or a negative errno. The sources' descriptors are then the keeper's; close them here. */
-int relay_start(struct ring *ring, struct sources *sources, const struct address *host);
+/*
+ * Forks the keeper. 0 or a negative errno. The sources' descriptors are then the keeper's; close them here. argv0 is
+ * this program's own, which the keeper changes for itself.
+ */
+int relay_start(struct ring *ring, struct sources *sources, const struct address *host, char *argv0);
 
 #endif

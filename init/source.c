@@ -15,6 +15,7 @@
 #include "event.h"
 #include "kmsg.h"
 #include "mount.h"
+#include "notify.h"
 #include "source.h"
 
 #define SYSLOG_PATH "/dev/log"
@@ -22,6 +23,7 @@
 #define PTY_WEIGHT 16            /* a pseudo-terminal holds 4 KiB */
 #define SYSLOG_WEIGHT 128        /* a datagram's, whatever its size: there are 512 places (early.c) */
 #define CLOSERS_MAX 4
+#define NOTIFY_LINES 8           /* of a datagram; nobody says more at once */
 
 static const uint8_t streams[SOURCES] = {
 	[SOURCE_KERNEL] = WIRE_STREAM_KERNEL,
@@ -30,6 +32,7 @@ static const uint8_t streams[SOURCES] = {
 	[SOURCE_SYSLOG] = WIRE_STREAM_SYSLOG,
 	[SOURCE_STDOUT] = WIRE_STREAM_STDOUT,
 	[SOURCE_STDERR] = WIRE_STREAM_STDERR,
+	[SOURCE_NOTIFY] = WIRE_STREAM_INIT,
 	[SOURCE_EVENT] = WIRE_STREAM_INIT,
 };
 
@@ -41,7 +44,7 @@ static unsigned n_closers;
 
 static void kernel_open(struct sources *s)
 {
-	s->fd[SOURCE_KERNEL] = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	s->fd[SOURCE_KERNEL] = openat(s->dev, "kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (s->fd[SOURCE_KERNEL] < 0)
 		log_warn_errno("/dev/kmsg: the kernel's log cannot be read");
 }
@@ -77,26 +80,41 @@ static void console_bind(int master)
 	}
 }
 
-/* A pseudo-terminal and not a pipe, as programs that open /dev/console expect a terminal; raw, to keep every byte. */
-static void console_pty_open(struct sources *s)
+/*
+ * The user side, open, so that the other never reads an end. Once more when nothing is to be read where something was
+ * announced: somebody who had it as his controlling terminal ended, and that took it from everybody.
+ */
+static bool console_pty_hold(struct sources *s)
 {
-	int unlock = 0, user, master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	int user = ioctl(s->fd[SOURCE_CONSOLE_PTY], TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	struct termios termios;
 
-	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
-	    (user = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) {
-		log_warn_errno("no pseudo-terminal: what is written to /dev/console goes to the kernel's console only");
-		if (master >= 0)
-			close(master);
-		return;
-	}
+	if (user < 0)
+		return false;
 	if (tcgetattr(user, &termios) == 0) {
 		cfmakeraw(&termios);
 		tcsetattr(user, TCSANOW, &termios);
 	}
-	console_bind(master);
-	s->fd[SOURCE_CONSOLE_PTY] = master;
+	if (s->held[SOURCE_CONSOLE_PTY] >= 0)
+		close(s->held[SOURCE_CONSOLE_PTY]);
 	s->held[SOURCE_CONSOLE_PTY] = user;
+	return true;
+}
+
+/* A pseudo-terminal and not a pipe, as programs that open /dev/console expect a terminal; raw, to keep every byte. */
+static void console_pty_open(struct sources *s)
+{
+	int unlock = 0, master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+	s->fd[SOURCE_CONSOLE_PTY] = master;
+	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 || !console_pty_hold(s)) {
+		log_warn_errno("no pseudo-terminal: what is written to /dev/console goes to the kernel's console only");
+		if (master >= 0)
+			close(master);
+		s->fd[SOURCE_CONSOLE_PTY] = -1;
+		return;
+	}
+	console_bind(master);
 }
 
 static void fifo_open(struct sources *s, enum source_id id, const char *path)
@@ -111,16 +129,17 @@ static void fifo_open(struct sources *s, enum source_id id, const char *path)
 		log_warn_errno("%s", path);
 }
 
-static void syslog_open(struct sources *s)
+static void socket_open(struct sources *s, enum source_id id, const char *path, mode_t mode)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX, .sun_path = SYSLOG_PATH };
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && chmod(SYSLOG_PATH, 0666) == 0) {
-		s->fd[SOURCE_SYSLOG] = fd;
+	strcpy(address.sun_path, path);
+	if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && chmod(path, mode) == 0) {
+		s->fd[id] = fd;
 		return;
 	}
-	log_warn_errno("%s", SYSLOG_PATH);
+	log_warn_errno("%s", path);
 	if (fd >= 0)
 		close(fd);
 }
@@ -141,10 +160,12 @@ void sources_open(struct sources *s)
 {
 	for (int i = 0; i < SOURCES; i++)
 		s->fd[i] = s->held[i] = -1;
+	s->dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	kernel_open(s);
 	console_pipe_open(s);
 	console_pty_open(s);
-	syslog_open(s);
+	socket_open(s, SOURCE_SYSLOG, SYSLOG_PATH, 0666);
+	socket_open(s, SOURCE_NOTIFY, NOTIFY_SOCKET, 0600);
 	fifo_open(s, SOURCE_STDOUT, SOURCE_STDOUT_PATH);
 	fifo_open(s, SOURCE_STDERR, SOURCE_STDERR_PATH);
 	event_open(s);
@@ -363,17 +384,50 @@ static size_t event_read(int fd, struct ring *ring, struct source_orders *orders
 	return total;
 }
 
+static size_t notify_read(int fd, struct ring *ring, bool *blocked)
+{
+	char datagram[NOTIFY_DATAGRAM_MAX], text[WIRE_EVENT_TEXT_MAX + 1];
+	size_t total = 0;
+	ssize_t n;
+
+	for (int i = 0; i < MESSAGES_A_ROUND; i++) {
+		struct wire_text left;
+		struct wire_event event;
+
+		*blocked = ring_blocks(ring, sizeof datagram);
+		n = *blocked ? -1 : recv(fd, datagram, sizeof datagram, MSG_DONTWAIT);
+		if (n < 0)
+			break;
+		left = (struct wire_text){ datagram, (uint32_t)n };
+		for (int lines = 0; lines < NOTIFY_LINES && notify_next(&left, &event); lines++) {
+			if (event.text.len > WIRE_EVENT_TEXT_MAX)
+				event.text.len = WIRE_EVENT_TEXT_MAX;
+			wire_text_copy(text, sizeof text, event.text);
+			event_send(event.code, event.value, text);
+		}
+		total += SYSLOG_WEIGHT;
+	}
+	return total;
+}
+
 size_t source_read(struct sources *s, enum source_id id, struct ring *ring, struct source_orders *orders, bool *blocked)
 {
+	size_t total;
+
 	switch (id) {
 	case SOURCE_KERNEL:
 		return kernel_read(s->fd[id], ring, blocked);
 	case SOURCE_SYSLOG:
 		return syslog_read(s->fd[id], ring, blocked);
+	case SOURCE_NOTIFY:
+		return notify_read(s->fd[id], ring, blocked);
 	case SOURCE_EVENT:
 		return event_read(s->fd[id], ring, orders, blocked);
 	case SOURCE_CONSOLE_PTY:
-		return PTY_WEIGHT * bytes_read(s->fd[id], ring, streams[id], blocked);
+		total = bytes_read(s->fd[id], ring, streams[id], blocked);
+		if (total == 0 && !*blocked)
+			console_pty_hold(s);
+		return PTY_WEIGHT * total;
 	default:
 		return bytes_read(s->fd[id], ring, streams[id], blocked);
 	}

@@ -15,6 +15,7 @@ enum source_id {
 	SOURCE_SYSLOG,           /* /dev/log */
 	SOURCE_STDOUT,           /* the workload's */
 	SOURCE_STDERR,
+	SOURCE_NOTIFY,           /* $NOTIFY_SOCKET */
 	SOURCE_EVENT,            /* read last: what was written before an event goes out before it */
 	SOURCES,
 };
@@ -26,6 +27,7 @@ enum source_id {
 struct sources {
 	int fd[SOURCES];
 	int held[SOURCES];       /* the other end: a writer, or the pseudo-terminal's user side */
+	int dev;                 /* /dev, which has no name here any more once PID 1 has another root */
 };
 
 /* What the event socket's reader hands on. */

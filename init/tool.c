@@ -9,13 +9,15 @@
 #include "power.h"
 #include "tool.h"
 
-/* Leaves word of what is wanted, and tells BusyBox's init in its own way. */
+/* Leaves word of what is wanted, and tells BusyBox's init in its own way. Another PID 1 is not asked. */
 static int ask(enum power_kind kind, int signal, bool force)
 {
 	if (force)
 		power_end(kind, power_how());
 	else
 		power_ask(kind);
+	if (!force && power_alone())
+		return shutdown_main();
 	if (force || kill(1, signal) < 0) {
 		log_error_errno("PID 1 cannot be told");
 		return 1;
@@ -34,12 +36,30 @@ static const struct {
 	{ "halt", POWER_HALT, SIGUSR1 },
 };
 
+static const char *name_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+bool tool_called(const char *argv0)
+{
+	const char *name = name_of(argv0);
+	bool called = strcmp(name, "shutdown") == 0;
+
+	for (size_t i = 0; i < sizeof powers / sizeof *powers; i++)
+		called |= strcmp(name, powers[i].name) == 0;
+	return called;
+}
+
 int tool_main(int argc, char *argv[])
 {
-	const char *slash = strrchr(argv[0], '/'), *name = slash ? slash + 1 : argv[0];
+	const char *name = name_of(argv[0]);
 	bool force;
 
-	if (strcmp(name, "init") == 0 && argc > 1) {
+	/* Also as the `shutdown` of an initrd, with what is wanted behind it, which then is PID 1. */
+	if (argc > 1 && (strcmp(name, "init") == 0 || strcmp(name, "shutdown") == 0)) {
 		name = argv[1];
 		argv++;
 		argc--;

@@ -3,6 +3,7 @@
 #ifndef INIT_TOOL_H
 #define INIT_TOOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -14,8 +15,15 @@ struct tool_supervisor {
 	uint32_t grace_ms;
 };
 
+/* PID 1 is called as a tool, and not to boot: another PID 1 has ended itself by it. */
+bool tool_called(const char *argv0);
 int tool_main(int argc, char *argv[]);
 
+/*
+ * Executes what is configured, in this process: the init of another root, or with NULL the program itself. A negative
+ * errno, which the host was told; this process is root's as before.
+ */
+int workload_become(const char *init);
 int workload_main(void);         /* `/init workload`: runs and watches the configured program */
 int shutdown_main(void);         /* `/init shutdown`: ends all processes, delivers the log, ends the machine */
 

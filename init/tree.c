@@ -92,21 +92,15 @@ int tree_own(int dirfd, const char *name, const struct wire_node *node, bool is_
 	return 0;
 }
 
-/* For a place on another file system, where rename says EXDEV. */
-static int file_copy(int from, const char *name, int to, const struct wire_node *node)
+int tree_copy(int in, int to, const char *name, const struct wire_node *node)
 {
-	int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), out, error = 0;
+	int out, error = 0;
 	uint64_t left = node->size;
 
-	if (in < 0)
-		return -errno;
 	unlinkat(to, name, 0);
 	out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (out < 0) {
-		error = -errno;
-		close(in);
-		return error;
-	}
+	if (out < 0)
+		return -errno;
 	while (left > 0 && !error) {
 		ssize_t n = sendfile(out, in, NULL, left);
 
@@ -115,9 +109,20 @@ static int file_copy(int from, const char *name, int to, const struct wire_node 
 		else if (n == 0 || errno != EINTR)
 			error = n == 0 ? -EIO : -errno;
 	}
-	close(in);
 	close(out);
 	return error ? error : tree_own(to, name, node, false);
+}
+
+/* For a place on another file system, where rename says EXDEV. */
+static int file_copy(int from, const char *name, int to, const struct wire_node *node)
+{
+	int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), error;
+
+	if (in < 0)
+		return -errno;
+	error = tree_copy(in, to, name, node);
+	close(in);
+	return error;
 }
 
 static int entry_move(int from, int to, const char *name, const struct wire_node *node, bool is_link)
@@ -190,13 +195,18 @@ static unsigned entry_remove(int dirfd, const char *name, void *arg)
 	return 0;
 }
 
+void tree_empty(int dirfd)
+{
+	entries_each(dirfd, entry_remove, NULL);
+}
+
 void tree_remove(int dirfd, const char *path)
 {
-	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = below(dirfd, path, O_RDONLY | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
 
 	if (fd < 0)
 		return;
-	entries_each(fd, entry_remove, NULL);
+	tree_empty(fd);
 	close(fd);
 	unlinkat(dirfd, path, AT_REMOVEDIR);
 }

@@ -20,12 +20,16 @@ int tree_make_file(int root, struct wire_text path);     /* to write; -EEXIST wh
  * first.
  */
 int tree_move(int from, int to, struct wire_text path, const struct wire_node *node, bool is_link);
+/* Copies node->size bytes of a file to name in a directory, with the node's owner and mode; replaces what was there. */
+int tree_copy(int in, int to, const char *name, const struct wire_node *node);
 /* Owner and mode of what is called name in a directory. */
 int tree_own(int dirfd, const char *name, const struct wire_node *node, bool is_link);
 /* A directory that is there keeps its mode and owner. */
 int tree_place_dir(int to, struct wire_text path, const struct wire_node *node);
 
-void tree_remove(int dirfd, const char *path);           /* all of it; what cannot be removed stays */
+/* All of it, but not what is mounted there; what cannot be removed stays. */
+void tree_remove(int dirfd, const char *path);
+void tree_empty(int dirfd);                              /* the same for all that is in a directory */
 void tree_wipe(int dirfd);                               /* overwrites and removes the files of one directory */
 
 #endif

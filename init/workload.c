@@ -15,8 +15,11 @@
 #include "clock.h"
 #include "event.h"
 #include "note.h"
+#include "notify.h"
+#include "oom.h"
 #include "power.h"
 #include "program.h"
+#include "root.h"
 #include "source.h"
 #include "tool.h"
 
@@ -101,8 +104,15 @@ static int workload_read(void)
 			return -EBADMSG;
 		at += (size_t)n;
 	}
-	program_env_complete(w.envp, w.envc, w.program.user.uid);
 	return w.argc ? 0 : -ENOENT;
+}
+
+static void env_complete(void)
+{
+	/* systemd would rather use what it is given than look for the address itself. */
+	if (!root_is_systemd() || access(APPLY_CREDENTIALS_INITRD "/" NOTIFY_CREDENTIAL, F_OK) < 0)
+		w.envc = program_env_add(w.envp, w.envc, "NOTIFY_SOCKET=" NOTIFY_SOCKET);
+	program_env_complete(w.envp, w.envc, w.program.user.uid);
 }
 
 /* --- running it -------------------------------------------------------------------------------------------------- */
@@ -128,6 +138,10 @@ static int outputs_open(void *arg)
 		dup2(null, 0);
 		close(null);
 	}
+	oom_group_enter();
+	/* Who runs the program may say how it is; nobody else but root. */
+	if (chown(NOTIFY_SOCKET, w.program.user.uid, w.program.user.gid) < 0)
+		log_warn_errno(NOTIFY_SOCKET);
 	error = output_open(SOURCE_STDOUT_PATH, 1);
 	return error ? error : output_open(SOURCE_STDERR_PATH, 2);
 }
@@ -168,10 +182,10 @@ static int watch(pid_t pid)
 	return status;
 }
 
-static void report(int status)
+static void report(int status, unsigned ooms)
 {
 	if (WIFSIGNALED(status))
-		event_send(WIRE_EVENT_KILLED, WTERMSIG(status), NULL);
+		event_send(oom_kills() > ooms ? WIRE_EVENT_OOM : WIRE_EVENT_KILLED, WTERMSIG(status), NULL);
 	else
 		event_send(WIRE_EVENT_EXITED, WEXITSTATUS(status), NULL);
 }
@@ -195,12 +209,33 @@ static bool pause_take(unsigned ms)
 	return !w.stopping;
 }
 
+int workload_become(const char *init)
+{
+	int error;
+
+	workload_init();
+	error = workload_read();
+	/* Another root's init is called as the configuration says, or by its name; where its output goes is its business. */
+	if (init && error == -ENOENT) {
+		w.argv[0] = (char *)init;
+		error = 0;
+	} else if (!init && !error) {
+		error = outputs_open(NULL);
+	}
+	env_complete();
+	if (!error)
+		error = program_exec(&w.program, init);
+	event_send(WIRE_EVENT_UNSTARTED, -error, init ? init : w.argv[0]);
+	return error;
+}
+
 static int run(void)
 {
 	unsigned pause_ms = RESTART_MIN_MS;
 
 	for (unsigned restarts = 0;; restarts++) {
 		bool failed = true;
+		unsigned ooms = oom_kills();
 		pid_t pid;
 
 		if (restarts > 0)
@@ -209,7 +244,7 @@ static int run(void)
 		if (pid > 0) {
 			int status = watch(pid);
 
-			report(status);
+			report(status, ooms);
 			failed = status != 0;
 		}
 		if (!again(failed, restarts))
@@ -235,6 +270,7 @@ int workload_main(void)
 		log_error_errno("%s", APPLY_WORKLOAD);
 		return 1;
 	}
+	env_complete();
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	/* For the shutdown, which has us stop the program before it stops everything else. */

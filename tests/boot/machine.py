@@ -51,6 +51,7 @@ class Guest:
         self.cid, self.memory = 42, 64
         self.console, self.cmdline, self.qemu = "console=ttyS0", "", []
         self.clean = True                        # its log must end with END
+        self.patience = PATIENCE_S
         self.processes, self.terminal = [], None
         if script is not None:
             records += (wire.shell(script),)
@@ -72,15 +73,15 @@ class Guest:
         self.processes.append(process)
         return process
 
-    def _spawn_device(self):
-        process = self._spawn("device", self.kit.device, "--guest-cid", str(self.cid), "--socket",
-                              self.path("vm.sock"), "--uds-path", self.base)
+    def spawn(self, name, *command, socket):
+        """A program that the machine needs; it is there when its socket is."""
+        process = self._spawn(name, *command)
         for _ in range(PATIENCE_S * 100):
-            if os.path.exists(self.path("vm.sock")):
+            if os.path.exists(self.path(socket)):
                 return
-            assert process.poll() is None, "vhost-device-vsock ended: " + self.read("device.out")
+            assert process.poll() is None, "%s ended: %s" % (name, self.read(name + ".out"))
             time.sleep(0.01)
-        raise AssertionError("vhost-device-vsock makes no socket")
+        raise AssertionError(name + " makes no socket")
 
     def command(self):
         words = [QEMU, "-M", self.machine + ",memory-backend=mem", "-m", str(self.memory),
@@ -102,14 +103,15 @@ class Guest:
         with open(self.path("image"), "wb") as file:
             file.write(self.image.pack())
         if self.device:
-            self._spawn_device()
+            self.spawn("device", self.kit.device, "--guest-cid", str(self.cid), "--socket", self.path("vm.sock"),
+                       "--uds-path", self.base, socket="vm.sock")
         self.qemu_process = self._spawn("qemu", *self.command())
         return self
 
     def wait(self):
         """Until the machine has ended by itself."""
         try:
-            status = self.qemu_process.wait(PATIENCE_S)
+            status = self.qemu_process.wait(self.patience)
         except subprocess.TimeoutExpired:
             raise AssertionError("the machine does not end") from None
         assert status == 0, "QEMU ended with status %d: %s" % (status, self.read("qemu.out"))

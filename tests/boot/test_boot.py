@@ -41,7 +41,8 @@ def test_arguments(guest):
 def test_environment(boot):
     run = boot("env", wire.env("MODE=quiet"), wire.env("EMPTY="), wire.env("A=b=c d"), wire.env("HOME=/tmp"))
     assert {"MODE=quiet", "EMPTY=", "A=b=c d", "HOME=/tmp"} <= set(lines(run.stdout))
-    assert {line.split("=")[0] for line in lines(run.stdout)} == {"MODE", "EMPTY", "A", "HOME", "PATH", "PWD"}
+    assert {line.split("=")[0] for line in lines(run.stdout)} == {
+        "MODE", "EMPTY", "A", "HOME", "PATH", "PWD", "NOTIFY_SOCKET"}
 
 
 def test_program_is_found_in_path(guest):
