@@ -31,6 +31,7 @@ struct monitor_reader {
 	int dir;
 	pid_t pid;                       /* 0: it died, and is to be started again */
 	int channel;
+	pid_t decrypting;                /* a child that decrypts for it; 0: none */
 	uint64_t started;
 };
 
@@ -250,8 +251,75 @@ static void reader_ended(struct monitor *monitor, struct monitor_reader *reader,
 	log_error("the reader of directories (pid %d) %s %d; it is started again", (int)reader->pid,
 		WIFSIGNALED(status) ? "was killed by signal" : "ended with status",
 		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	reader->pid = 0;
+	if (reader->decrypting)
+		kill(reader->decrypting, SIGKILL);
+	reader->pid = reader->decrypting = 0;
 	channel_close(reader);
+}
+
+/* In the child: the key is found by the program itself, or named by the environment; nothing else is. */
+static void child_decrypt(const char *credential, int in, int out)
+{
+	static const char key[] = "SYSTEMD_CREDENTIAL_SECRET";
+	char name[sizeof "--name=" + WIRE_NAME_MAX], place[PATH_MAX];
+	char *argv[] = { (char *)"systemd-creds", (char *)"decrypt", name, (char *)"-", (char *)"-", NULL };
+	char *envp[] = { NULL, NULL };
+	sigset_t none;
+
+	snprintf(name, sizeof name, "--name=%s", credential);
+	if (getenv(key)) {
+		snprintf(place, sizeof place, "%s=%s", key, getenv(key));
+		envp[0] = place;
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (dup2(in, 0) < 0 || dup2(out, 1) < 0)
+		_exit(EXIT_SYSTEM);
+	close_range(3, ~0u, 0);
+	execve("/usr/bin/systemd-creds", argv, envp);
+	_exit(127);
+}
+
+/* The pipe's end to read from, or a negative errno. */
+static int decrypt_start(struct monitor_reader *reader, const char *name, int file)
+{
+	int ends[2];
+
+	if (reader->decrypting || file < 0 || !wire_name_ok(wire_text(name)))
+		return -EINVAL;
+	if (access("/usr/bin/systemd-creds", X_OK))
+		return -errno;
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
+	reader->decrypting = fork();
+	if (!reader->decrypting)
+		child_decrypt(name, file, ends[1]);
+	close(ends[1]);
+	if (reader->decrypting > 0)
+		return ends[0];
+	reader->decrypting = 0;
+	close(ends[0]);
+	return -EAGAIN;
+}
+
+static void take_decrypt(struct monitor_reader *reader, const char *name, int file)
+{
+	int fd = decrypt_start(reader, name, file);
+	const struct split_status answer = { SPLIT_DECRYPTING, fd < 0 ? fd : 0 };
+
+	split_send(reader->channel, &answer, &fd, fd >= 0, true);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void decrypt_ended(struct monitor_reader *reader, int status)
+{
+	const struct split_status answer = { SPLIT_DECRYPTED, WIFEXITED(status) ? WEXITSTATUS(status) : -1 };
+
+	reader->decrypting = 0;
+	if (reader->channel >= 0)
+		split_send(reader->channel, &answer, NULL, 0, true);
 }
 
 static void reader_event(struct monitor *monitor, struct monitor_reader *reader)
@@ -269,6 +337,8 @@ static void reader_event(struct monitor *monitor, struct monitor_reader *reader)
 		b = binding_find(monitor, reader->number, message.name.name);
 		if (b)
 			binding_destroy(b);
+	} else if (r > 0 && message.type == SPLIT_DECRYPT) {
+		take_decrypt(reader, message.credential.name, fds[0]);
 	} else if (r > 0 && message.type == SPLIT_SCANNED) {
 		bindings_sweep(monitor, reader->number, false);
 	} else if (r > 0 || r == -EBADMSG) {
@@ -389,10 +459,12 @@ static int children_reap(struct monitor *monitor)
 		if (pid == monitor->server)
 			return server_ended(monitor, status);
 		LIST_FOREACH(reader, &monitor->readers, of_monitor)
-			if (reader->pid == pid)
+			if (reader->pid == pid || reader->decrypting == pid)
 				break;
-		if (reader)
+		if (reader && reader->pid == pid)
 			reader_ended(monitor, reader, status);
+		else if (reader)
+			decrypt_ended(reader, status);
 	}
 	return -1;
 }

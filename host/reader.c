@@ -137,6 +137,7 @@ static int start(struct reader *reader)
 	reader->setup = message.setup;
 	log_set((enum log_level)reader->setup.log_level, NULL);
 	TAILQ_INIT(&reader->hungry);
+	reader->decrypter = (struct source_decrypter){ reader_decrypt, reader };
 	r = loop_init(&reader->loop);
 	if (!r)
 		r = secret_init(&reader->arena);

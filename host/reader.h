@@ -11,6 +11,7 @@
 #include "loop.h"
 #include "names.h"
 #include "secret.h"
+#include "source.h"
 #include "split.h"
 #include "vmconfig.h"
 
@@ -52,6 +53,7 @@ struct reader {
 	char **args;                     /* in its place of process.args; n_args 0: as they are */
 	size_t n_args;
 	struct names dirs;
+	struct source_decrypter decrypter;
 	int inotify;
 	bool stop, done;                 /* done: the server is gone, and nobody needs us any more */
 	TAILQ_HEAD(, delivery) hungry;   /* that wait for a secret slot */
@@ -61,6 +63,11 @@ struct reader {
 int reader_main(void);
 /* To the server. It is ours to fear, not the other way round: when it is gone, so are we. */
 void reader_tell(struct reader *reader, const void *message, const int *fds, unsigned n);
+
+/* --- reader_decrypt.c: credentials that are encrypted ------------------------------------------------------------ */
+
+/* As source.h's; arg is the reader. */
+int reader_decrypt(void *arg, const char *name, int fd, struct secret_vault *vault, struct problem *problem);
 
 /* --- reader_dirs.c: directories, and the one that they are in ---------------------------------------------------- */
 

@@ -229,6 +229,8 @@ static void prepare(struct delivery *delivery, struct dir *dir, bool spent)
 	} else {
 		delivery->source = source_create(dir->config, fd, dir->path, !(spent && dir->config->credential_once),
 			&problem);
+		if (delivery->source)
+			source_decrypts(delivery->source, &delivery->reader->decrypter);
 		current = dir_current(dir, fd);
 		close(fd);
 	}

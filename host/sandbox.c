@@ -104,7 +104,7 @@ static const char *const server_calls[] = {
 };
 
 static const char *const reader_calls[] = {
-	"inotify_add_watch", "inotify_rm_watch",
+	"inotify_add_watch", "inotify_rm_watch", "mlock",
 };
 
 static bool allow(scmp_filter_ctx filter, const char *const names[], size_t n)

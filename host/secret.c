@@ -9,17 +9,26 @@
 _Static_assert(SECRET_SIZE % 4096 == 0, "slots are whole pages");
 _Static_assert(SECRET_SLOTS <= 64, "one bit a slot");
 
+/* In no core and in no child. NULL: no memory. */
+static void *map(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return NULL;
+	/* Neither fails on a kernel that has it; on one that has not, PR_SET_DUMPABLE and RLIMIT_CORE still hold. */
+	madvise(memory, size, MADV_DONTDUMP);
+	madvise(memory, size, MADV_DONTFORK);
+	return memory;
+}
+
 int secret_init(struct secret_arena *arena)
 {
-	void *memory = mmap(NULL, SECRET_SLOTS * SECRET_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory = map(SECRET_SLOTS * SECRET_SIZE);
 
-	*arena = (struct secret_arena){ 0 };
-	if (memory == MAP_FAILED)
-		return -errno;
-	/* Neither fails on a kernel that has it; on one that has not, PR_SET_DUMPABLE and RLIMIT_CORE still hold. */
-	madvise(memory, SECRET_SLOTS * SECRET_SIZE, MADV_DONTDUMP);
-	madvise(memory, SECRET_SLOTS * SECRET_SIZE, MADV_DONTFORK);
-	arena->memory = memory;
+	*arena = (struct secret_arena){ .memory = memory };
+	if (!memory)
+		return -ENOMEM;
 	for (arena->n = SECRET_SLOTS; arena->n; arena->n /= 2) {
 		arena->locked = !mlock(memory, arena->n * SECRET_SIZE);
 		if (arena->locked)
@@ -59,4 +68,23 @@ void secret_give(struct secret_arena *arena, void *slot)
 	assert(i < arena->n && arena->used >> i & 1);
 	explicit_bzero(slot, SECRET_SIZE);
 	arena->used &= ~(1ull << i);
+}
+
+int secret_vault_open(struct secret_vault *vault, size_t size)
+{
+	/* Locked as far as it may be: of what cannot be, secret_init's caller has warned. */
+	*vault = (struct secret_vault){ .memory = map(size), .size = size };
+	if (!vault->memory)
+		return -ENOMEM;
+	mlock(vault->memory, size);
+	return 0;
+}
+
+void secret_vault_close(struct secret_vault *vault)
+{
+	if (!vault->memory)
+		return;
+	explicit_bzero(vault->memory, vault->size);
+	munmap(vault->memory, vault->size);
+	*vault = (struct secret_vault){ 0 };
 }

@@ -28,4 +28,17 @@ void secret_finish(struct secret_arena *arena);
 void *secret_take(struct secret_arena *arena);           /* SECRET_SIZE bytes, or NULL: all are taken */
 void secret_give(struct secret_arena *arena, void *slot); /* wiped; NULL is nothing to do */
 
+/*
+ * A credential as a whole, where it cannot be read in place: memory as the slots are, of the size that is needed. Never
+ * grown, never moved. memory NULL: none.
+ */
+struct secret_vault {
+	uint8_t *memory;
+	size_t size, len;                /* len: what is in it */
+};
+
+/* 0, or a negative errno. */
+int secret_vault_open(struct secret_vault *vault, size_t size);
+void secret_vault_close(struct secret_vault *vault);     /* wiped */
+
 #endif

@@ -25,7 +25,10 @@
 #define TICK_NS UINT64_C(10000000)
 #define SCANS_MAX 5              /* before a directory counts as one that never holds still */
 
-enum stage { STAGE_CONFIG, STAGE_FILES, STAGE_CREDENTIALS, STAGE_COMMIT, STAGE_DONE };
+enum stage { STAGE_CONFIG, STAGE_FILES, STAGE_CREDENTIALS, STAGE_ENCRYPTED, STAGE_COMMIT, STAGE_DONE };
+
+/* In the order of their stages. */
+enum { FILES, CREDENTIALS, ENCRYPTED, TREES };
 
 struct source {
 	char *dir;
@@ -34,7 +37,10 @@ struct source {
 	uint32_t mode, uid, gid;         /* of credentials */
 
 	struct wire_out config;          /* the records of vm.json, encoded */
-	struct vmtree files, credentials;
+	struct vmtree trees[TREES];
+	const struct source_decrypter *decrypter;
+	struct secret_vault vault;       /* what is in the encrypted file that is being sent */
+	uint64_t plain;                  /* bytes of all credentials so far */
 
 	enum stage stage;
 	size_t next;                     /* byte of config, or node of the tree, that comes next */
@@ -150,26 +156,61 @@ static int encode_config(struct source *source, const struct vmconfig *config, s
 
 /* --- scanning --------------------------------------------------------------------------------------------------- */
 
-static int scan(const struct source *source, struct vmtree *files, struct vmtree *credentials,
-	struct problem *problem)
+static void trees_init(struct vmtree trees[static TREES])
 {
+	for (int i = 0; i < TREES; i++)
+		trees[i] = VMTREE_EMPTY;
+}
+
+static void trees_finish(struct vmtree trees[static TREES])
+{
+	for (int i = 0; i < TREES; i++)
+		vmtree_finish(&trees[i]);
+}
+
+/* Both are sorted. */
+static int check_twins(const struct vmtree trees[static TREES], struct problem *problem)
+{
+	const struct vmtree *plain = &trees[CREDENTIALS], *encrypted = &trees[ENCRYPTED];
+
+	for (size_t i = 0, k = 0; i < encrypted->n && k < plain->n;) {
+		int order = strcmp(encrypted->nodes[i].path, plain->nodes[k].path);
+
+		if (!order)
+			return vmtree_problem(encrypted, encrypted->nodes[i].path, problem,
+				"is in credentials/, too; remove one of them");
+		i += order < 0;
+		k += order > 0;
+	}
+	return 0;
+}
+
+static int scan(const struct source *source, struct vmtree trees[static TREES], struct problem *problem)
+{
+	static vmtree_scanner *const scans[TREES] = { vmtree_scan_files, vmtree_scan_credentials,
+		vmtree_scan_encrypted };
 	size_t room = WIRE_PLAN_MAX - source->config.len;
 
-	*files = *credentials = VMTREE_EMPTY;
-	if (vmtree_scan_files(files, source->dirfd, source->dir, room, problem) < 0)
-		return -1;
-	if (!source->secrets)
-		return 0;
-	return vmtree_scan_credentials(credentials, source->dirfd, source->dir, room - files->plan, problem);
+	trees_init(trees);
+	for (int i = 0; i < (source->secrets ? TREES : CREDENTIALS); i++) {
+		if (scans[i](&trees[i], source->dirfd, source->dir, room, problem) < 0)
+			return -1;
+		room -= trees[i].plan;
+	}
+	return check_twins(trees, problem);
 }
 
 /* How long until the clock of the file system has moved on since the youngest change, in ns. */
 static uint64_t unsettled_ns(const struct source *source)
 {
-	uint64_t files = vmtree_changed_ns(&source->files), credentials = vmtree_changed_ns(&source->credentials);
-	uint64_t youngest = files > credentials ? files : credentials, now;
+	uint64_t youngest = 0, now;
 	struct timespec t;
 
+	for (int i = 0; i < TREES; i++) {
+		uint64_t changed = vmtree_changed_ns(&source->trees[i]);
+
+		youngest = changed > youngest ? changed : youngest;
+	}
 	clock_gettime(CLOCK_REALTIME, &t);
 	now = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 	/* A time in the future (the clock was set) cannot be that of a change which is still to come. */
@@ -181,9 +222,8 @@ static int scan_settled(struct source *source, struct problem *problem)
 	struct timespec pause = { 0 };
 
 	for (int i = 0; i < SCANS_MAX; i++) {
-		vmtree_finish(&source->files);
-		vmtree_finish(&source->credentials);
-		if (scan(source, &source->files, &source->credentials, problem) < 0)
+		trees_finish(source->trees);
+		if (scan(source, source->trees, problem) < 0)
 			return -1;
 		pause.tv_nsec = (long)unsettled_ns(source);
 		if (pause.tv_nsec == 0)
@@ -206,8 +246,9 @@ struct source *source_create(const struct vmconfig *config, int dirfd, const cha
 	*source = (struct source){
 		.dir = strdup(dir), .dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0), .secrets = secrets,
 		.mode = config->credential_mode, .uid = config->credential_uid, .gid = config->credential_gid,
-		.files = VMTREE_EMPTY, .credentials = VMTREE_EMPTY, .fd = -1,
+		.fd = -1,
 	};
+	trees_init(source->trees);
 	if (!source->dir || source->dirfd < 0)
 		problem_set(problem, dir, 0, 0, "cannot be read: %s", strerror(errno));
 	else if (encode_config(source, config, problem) == 0 && scan_settled(source, problem) == 0)
@@ -287,7 +328,7 @@ static int step_data(struct source *source, const struct vmtree *tree, const str
 /* Files are root's in the guest, whoever they belong to here: a person's checkout must not be uid 1000's there. */
 static struct wire_boot node_record(const struct source *source, const struct vmtree_node *node)
 {
-	bool credential = source->stage == STAGE_CREDENTIALS;
+	bool credential = source->stage != STAGE_FILES;
 	mode_t mode = node->stat.st_mode;
 	struct wire_boot boot = {
 		.type = S_ISREG(mode) ? WIRE_FILE : S_ISDIR(mode) ? WIRE_DIR : WIRE_SYMLINK,
@@ -334,19 +375,88 @@ static int step_tree(struct source *source, const struct vmtree *tree, struct wi
 	return wire_boot_encode(out, &boot) ? 1 : vmtree_problem(tree, node->path, problem, "cannot be sent");
 }
 
+/* The file that is open, into the vault. */
+static int decrypt(struct source *source, const struct vmtree *tree, const struct vmtree_node *node,
+	struct problem *problem)
+{
+	struct problem why;
+	size_t size = (size_t)node->stat.st_size + 1;
+	int r;
+
+	if (!source->decrypter)
+		return vmtree_problem(tree, node->path, problem, "cannot be decrypted here");
+	r = secret_vault_open(&source->vault, size);
+	if (r < 0)
+		return vmtree_problem(tree, node->path, problem, "%s", strerror(-r));
+	if (source->decrypter->decrypt(source->decrypter->arg, node->path, source->fd, &source->vault, &why) < 0)
+		return vmtree_problem(tree, node->path, problem, "%s", why.text);
+	source->plain += source->vault.len;
+	return source->trees[CREDENTIALS].bytes + source->plain <= WIRE_CREDENTIAL_MAX ? 0 : vmtree_problem(tree, "", problem,
+		"all credentials together have %llu bytes and more; they may have %d",
+		(unsigned long long)(source->trees[CREDENTIALS].bytes + source->plain), WIRE_CREDENTIAL_MAX);
+}
+
+static int step_plain(struct source *source, const struct vmtree *tree, const struct vmtree_node *node,
+	struct wire_out *out, struct problem *problem)
+{
+	size_t left = source->vault.len - (size_t)source->sent, size = left < WIRE_PAYLOAD_MAX ? left : WIRE_PAYLOAD_MAX;
+
+	if (size > 0 && WIRE_HEADER + size > room(out))
+		return 0;
+	if (size > 0) {
+		wire_header(out->buf + out->len, WIRE_DATA, (uint32_t)size);
+		memcpy(out->buf + out->len + WIRE_HEADER, source->vault.memory + source->sent, size);
+		out->len += WIRE_HEADER + size;
+		source->sent += size;
+	}
+	if (source->sent < source->vault.len)
+		return 1;
+	secret_vault_close(&source->vault);
+	if (vmtree_check(tree, node, source->fd, problem) < 0)
+		return -1;
+	close(source->fd);
+	source->fd = -1;
+	source->next++;
+	return 1;
+}
+
+/* What is in an encrypted credential, and so its size, is not known before its turn. */
+static int step_encrypted(struct source *source, const struct vmtree *tree, struct wire_out *out,
+	struct problem *problem)
+{
+	const struct vmtree_node *node = &tree->nodes[source->next];
+	struct wire_boot boot;
+
+	if (source->next == tree->n) {
+		source->stage++;
+		source->next = 0;
+		return 1;
+	}
+	if (source->fd >= 0)
+		return step_plain(source, tree, node, out, problem);
+	if (vmtree_record_size(node, true) > room(out))
+		return 0;
+	source->fd = vmtree_open(tree, node, problem);
+	source->sent = 0;
+	if (source->fd < 0 || decrypt(source, tree, node, problem) < 0)
+		return -1;
+	boot = node_record(source, node);
+	boot.node.size = source->vault.len;
+	return wire_boot_encode(out, &boot) ? 1 : vmtree_problem(tree, node->path, problem, "cannot be sent");
+}
+
 static int step_commit(struct source *source, struct wire_out *out, struct problem *problem)
 {
 	struct wire_boot boot = { .type = WIRE_COMMIT, .commit = { source->count, source->crc } };
-	struct vmtree files, credentials;
+	struct vmtree later[TREES];
 	bool same;
 
 	if (room(out) < WIRE_HEADER + 8)
 		return 0;
-	same = scan(source, &files, &credentials, problem) == 0 &&
-		vmtree_compare(&source->files, &files, problem) == 0 &&
-		vmtree_compare(&source->credentials, &credentials, problem) == 0;
-	vmtree_finish(&files);
-	vmtree_finish(&credentials);
+	same = scan(source, later, problem) == 0;
+	for (int i = 0; same && i < TREES; i++)
+		same = vmtree_compare(&source->trees[i], &later[i], problem) == 0;
+	trees_finish(later);
 	if (!same)
 		return -1;
 	source->stage = STAGE_DONE;
@@ -364,9 +474,11 @@ int source_next(struct source *source, struct wire_out *out, struct problem *pro
 		if (source->stage == STAGE_CONFIG)
 			rc = step_config(source, out);
 		else if (source->stage == STAGE_FILES)
-			rc = step_tree(source, &source->files, out, problem);
+			rc = step_tree(source, &source->trees[FILES], out, problem);
 		else if (source->stage == STAGE_CREDENTIALS)
-			rc = step_tree(source, &source->credentials, out, problem);
+			rc = step_tree(source, &source->trees[CREDENTIALS], out, problem);
+		else if (source->stage == STAGE_ENCRYPTED)
+			rc = step_encrypted(source, &source->trees[ENCRYPTED], out, problem);
 		else
 			rc = step_commit(source, out, problem);
 		if (rc > 0 && counted && out->len > before) {
@@ -377,20 +489,26 @@ int source_next(struct source *source, struct wire_out *out, struct problem *pro
 	return rc < 0 ? -1 : source->stage != STAGE_DONE;
 }
 
+void source_decrypts(struct source *source, const struct source_decrypter *decrypter)
+{
+	source->decrypter = decrypter;
+}
+
 unsigned source_credentials(const struct source *source)
 {
-	return (unsigned)source->credentials.n;
+	return (unsigned)(source->trees[CREDENTIALS].n + source->trees[ENCRYPTED].n);
 }
 
 struct source_totals source_totals(const struct source *source)
 {
+	const struct vmtree *files = &source->trees[FILES];
 	struct source_totals totals = {
-		.file_bytes = source->files.bytes,
-		.credentials = source->credentials.n, .credential_bytes = source->credentials.bytes,
+		.file_bytes = files->bytes, .credentials = source_credentials(source),
+		.credential_bytes = source->trees[CREDENTIALS].bytes + source->trees[ENCRYPTED].bytes,
 	};
 
-	for (size_t i = 0; i < source->files.n; i++)
-		totals.files += S_ISREG(source->files.nodes[i].stat.st_mode);
+	for (size_t i = 0; i < files->n; i++)
+		totals.files += S_ISREG(files->nodes[i].stat.st_mode);
 	return totals;
 }
 
@@ -398,8 +516,8 @@ void source_destroy(struct source *source)
 {
 	if (!source)
 		return;
-	vmtree_finish(&source->files);
-	vmtree_finish(&source->credentials);
+	trees_finish(source->trees);
+	secret_vault_close(&source->vault);
 	if (source->fd >= 0)
 		close(source->fd);
 	if (source->dirfd >= 0)

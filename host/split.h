@@ -10,6 +10,9 @@
  *               accepted. Reads nothing from anybody but the two others. One for all machines of the settings, and one
  *               for each that a tool attached.
  *
+ * A credential that is encrypted is decrypted by systemd-creds, a child of the monitor's, which may have the key. What
+ * it writes goes through a pipe to the reader, and nowhere else.
+ *
  * A boot: the server reads HELLO and passes the connection with PREPARE; the reader looks whether it is one of that
  * machine, looks at the directory, and says READY; the server opens the epoch, sends WELCOME and says SEND; the reader
  * writes the records, says COMMITTING just before it writes the last of them, and closes its descriptor. The server
@@ -24,6 +27,7 @@
 #include <stdint.h>
 
 #include "../vsock/address.h"
+#include "../vsock/wire.h"
 #include "problem.h"
 #include "vmconfig.h"
 
@@ -35,6 +39,9 @@ enum split_type {
 	SPLIT_BIND,              /* reader to monitor, which answers with BOUND at once: make a machine's sockets */
 	SPLIT_BOUND,             /* with both sockets, or with a problem and none */
 	SPLIT_UNBIND,            /* reader to monitor */
+	SPLIT_DECRYPT,           /* reader to monitor, with an encrypted credential: answered at once with DECRYPTING */
+	SPLIT_DECRYPTING,        /* with the pipe that it comes through, or with an error and none */
+	SPLIT_DECRYPTED,         /* monitor to reader: the program that did it has ended */
 	SPLIT_CHANNEL,           /* monitor to server, with a channel: to the reader of that number */
 	SPLIT_ATTACH,            /* server to monitor, with a directory: start a reader of that number for it */
 	SPLIT_DIAL,              /* server to monitor, which answers with DIALLED at once: connect to a machine's guest */
@@ -75,6 +82,17 @@ struct split_bind {
 struct split_bound {
 	uint32_t type;
 	char problem[sizeof((struct problem *)0)->text];
+};
+
+/* DECRYPTING: a negative errno; DECRYPTED: an exit status, 0: it is all there. */
+struct split_status {
+	uint32_t type;
+	int32_t status;
+};
+
+struct split_credential {                /* DECRYPT */
+	uint32_t type;
+	char name[WIRE_NAME_MAX + 1];
 };
 
 struct split_name {                      /* UNBIND, GONE */
@@ -144,6 +162,8 @@ union split {
 	struct split_bind bind;
 	struct split_bound bound;
 	struct split_name name;
+	struct split_credential credential;
+	struct split_status status;
 	struct split_number number;
 	struct split_dial dial;
 	struct split_dialled dialled;

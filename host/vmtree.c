@@ -207,7 +207,8 @@ static int check_file(const struct vmtree *tree, const struct vmtree_node *node,
 	return 0;
 }
 
-static int check_credential(const struct vmtree *tree, const struct vmtree_node *node, struct problem *problem)
+static int check_credential(const struct vmtree *tree, const struct vmtree_node *node, off_t max,
+	struct problem *problem)
 {
 	if (!S_ISREG(node->stat.st_mode))
 		return vmtree_problem(tree, node->path, problem, "is %s; a credential is a regular file: replace it",
@@ -215,9 +216,9 @@ static int check_credential(const struct vmtree *tree, const struct vmtree_node 
 	if (!wire_name_ok(wire_text(node->path)))
 		return vmtree_problem(tree, node->path, problem, "is not a credential's name: at most %d letters, "
 			"digits, \".\", \"_\" and \"-\"; rename it", WIRE_NAME_MAX);
-	if (node->stat.st_size > WIRE_CREDENTIAL_MAX)
-		return vmtree_problem(tree, node->path, problem, "has %lld bytes; a credential may have %d",
-			(long long)node->stat.st_size, WIRE_CREDENTIAL_MAX);
+	if (node->stat.st_size > max)
+		return vmtree_problem(tree, node->path, problem, "has %lld bytes; a credential may have %lld",
+			(long long)node->stat.st_size, (long long)max);
 	return 0;
 }
 
@@ -225,6 +226,7 @@ struct scan {
 	struct vmtree *tree;
 	size_t room;
 	bool credentials;
+	off_t max;                               /* bytes of a credential's file */
 	const char *path;                        /* of the directory that is being listed, below the tree's */
 	/* What to do with an entry: 1 take it, 0 leave it out, -1 with the problem set. */
 	int (*select)(const struct scan *scan, int dirfd, const char *name, struct problem *problem);
@@ -244,7 +246,7 @@ static int scan_entry(const struct scan *scan, int dirfd, const char *name, stru
 	if (fstatat(dirfd, name, &node.stat, AT_SYMLINK_NOFOLLOW) < 0) {
 		vmtree_problem(tree, node.path, problem, "cannot be examined: %s", strerror(errno));
 	} else if (scan->credentials) {
-		rc = check_credential(tree, &node, problem);
+		rc = check_credential(tree, &node, scan->max, problem);
 	} else {
 		if (S_ISLNK(node.stat.st_mode))
 			node.target = read_link(tree, dirfd, name, node.path, problem);
@@ -403,7 +405,8 @@ static int enter_data(struct vmtree *tree, struct problem *problem)
 
 int vmtree_scan_credentials(struct vmtree *tree, int dirfd, const char *dir, size_t room, struct problem *problem)
 {
-	struct scan scan = { .tree = tree, .room = room, .credentials = true, .path = "", .select = select_visible };
+	struct scan scan = { .tree = tree, .room = room, .credentials = true, .max = WIRE_CREDENTIAL_MAX, .path = "",
+		.select = select_visible };
 	struct stat st;
 	int rc = scan_begin(tree, dirfd, dir, "credentials", problem);
 
@@ -419,6 +422,19 @@ int vmtree_scan_credentials(struct vmtree *tree, int dirfd, const char *dir, siz
 	return tree->bytes <= WIRE_CREDENTIAL_MAX ? 0 : vmtree_problem(tree, "", problem,
 		"all credentials together have %llu bytes; they may have %d", (unsigned long long)tree->bytes,
 		WIRE_CREDENTIAL_MAX);
+}
+
+int vmtree_scan_encrypted(struct vmtree *tree, int dirfd, const char *dir, size_t room, struct problem *problem)
+{
+	struct scan scan = { .tree = tree, .room = room, .credentials = true, .max = VMTREE_ENCRYPTED_MAX, .path = "" };
+	int rc = scan_begin(tree, dirfd, dir, "credentials.encrypted", problem);
+
+	if (rc <= 0)
+		return rc;
+	if (scan_list(&scan, tree->fd, problem) < 0)
+		return -1;
+	scan_end(tree);
+	return 0;
 }
 
 void vmtree_finish(struct vmtree *tree)

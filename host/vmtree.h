@@ -17,6 +17,7 @@
 #include "problem.h"
 
 #define VMTREE_FILE_MAX ((uint64_t)1 << 30)        /* bytes of one file below files/ */
+#define VMTREE_ENCRYPTED_MAX (2 << 20)             /* of one that is encrypted, and in base64 at that */
 
 struct vmtree_node {
 	char *path;              /* below the tree's directory; of a credential, its name */
@@ -41,8 +42,10 @@ struct vmtree {
  * Scan DIR/files and DIR/credentials and check every name, kind and size. The records may take at most `room` bytes,
  * which also bounds the memory. 0, or -1 with the problem set; the tree is to be finished in both cases.
  */
-int vmtree_scan_files(struct vmtree *tree, int dirfd, const char *dir, size_t room, struct problem *problem);
-int vmtree_scan_credentials(struct vmtree *tree, int dirfd, const char *dir, size_t room, struct problem *problem);
+typedef int vmtree_scanner(struct vmtree *tree, int dirfd, const char *dir, size_t room, struct problem *problem);
+vmtree_scanner vmtree_scan_files, vmtree_scan_credentials;
+/* DIR/credentials.encrypted: regular files with the names of credentials, larger than what is in them. */
+vmtree_scanner vmtree_scan_encrypted;
 void vmtree_finish(struct vmtree *tree);
 
 /* Bytes of the record that announces a node, header included. */
