@@ -7,9 +7,9 @@
 #include "json.h"
 #include "logline.h"
 
-void audit_init(struct audit *audit, int dir, uint64_t max_bytes, unsigned max_files)
+void audit_init(struct audit *audit, int dir, bool sync, uint64_t max_bytes, unsigned max_files)
 {
-	*audit = (struct audit){ .dir = dir, .max_bytes = max_bytes, .max_files = max_files };
+	*audit = (struct audit){ .dir = dir, .sync = sync, .max_bytes = max_bytes, .max_files = max_files };
 	sink_init(&audit->sink, AUDIT_FILE);
 }
 
@@ -55,7 +55,7 @@ static int append(struct audit *audit, const struct json_out *line)
 		r = sink_rotate(&audit->sink, audit->dir, audit->max_files);
 	if (!r)
 		r = sink_write(&audit->sink, line->buf, line->len);
-	return r ? r : sink_sync(&audit->sink);
+	return r || !audit->sync ? r : sink_sync(&audit->sink);
 }
 
 bool audit_write(struct audit *audit, const struct audit_entry *entry)

@@ -21,6 +21,7 @@
 struct audit {
 	struct sink sink;
 	int dir;                 /* that it is in; -1: there is no audit log */
+	bool sync;               /* each entry is on the disk before audit_write returns */
 	uint64_t max_bytes;
 	unsigned max_files;
 	bool failing;            /* as was said */
@@ -35,7 +36,7 @@ struct audit_entry {
 };
 
 /* The directory is the caller's, and stays open. */
-void audit_init(struct audit *audit, int dir, uint64_t max_bytes, unsigned max_files);
+void audit_init(struct audit *audit, int dir, bool sync, uint64_t max_bytes, unsigned max_files);
 void audit_finish(struct audit *audit);
 void audit_reopen(struct audit *audit);  /* somebody may have moved the file away */
 /* False: it could not be written, which was logged. What would be delivered then must not be. */

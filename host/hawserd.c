@@ -174,7 +174,8 @@ static int dirs_open(struct daemon *daemon, struct monitor *monitor, struct prob
 	audit_dir = config->audit ? audit_dir_make(config, problem) : dir_make_below(config->state, "audit", problem);
 	if (audit_dir < 0)
 		return -1;
-	audit_init(&daemon->audit, audit_dir, config->log_max_bytes, config->log_max_files);
+	audit_init(&daemon->audit, audit_dir, config->log_sync == DAEMONCONFIG_SYNC_FDATASYNC, config->log_max_bytes,
+		config->log_max_files);
 	monitor->vms_fd = open(config->vms, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (monitor->vms_fd < 0)
 		log_warn_errno("%s: only machines that tools attach are served", config->vms);
