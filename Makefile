@@ -48,7 +48,7 @@ help:
 	@echo "make test          set up what is missing, then every test; ends with 'N passed, N failed'"
 	@echo "make fuzz          each reader of outside bytes, a minute (FUZZ_S)"
 	@echo "make coverage      what of each parser unit tests and the fuzzers' corpus reach"
-	@echo "make soak          the log of 20 guests under random kills, below five minutes (SOAK_SECONDS)"
+	@echo "make soak          the log of 20 guests under random kills (SOAK_SECONDS), a million visits (SOAK_VISITS)"
 	@echo "make size          bytes of each part; writes build/size.json"
 	@echo "make bench         tables of measurements; writes build/bench.json"
 	@echo "make repro         builds everything twice, in two places, and compares"
@@ -83,6 +83,11 @@ $(BUILD)/guest-ubsan/%.o: %.c
 $(BUILD)/init-ubsan: $(INIT_OBJ:$(BUILD)/guest/%=$(BUILD)/guest-ubsan/%)
 	@echo "  LINK  $@"
 	$(Q)$(MUSL_CC) $(INIT_CFLAGS) $(INIT_LDFLAGS) -o $@ $(MUSL_LIB)/rcrt1.o $(MUSL_LIB)/crti.o $^ $(MUSL_LIB)/crtn.o
+
+# Thousands of guests in one process, for measurements and soaks of the host's side.
+$(BUILD)/fleet: $(BUILD)/host-obj/tests/bench/fleet.o $(BUILD)/libhawser.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(HOST_CFLAGS) $(HOST_LDFLAGS) -o $@ $^
 
 $(BUILD)/host-obj/%.o: %.c
 	@mkdir -p $(@D)
@@ -238,14 +243,16 @@ analyze:
 .PHONY: test
 test:
 	@scripts/deps
-	@$(MAKE) --no-print-directory -j2 all image $(BUILD)/relay-machine $(UNIT:%=$(BUILD)/unit/%) \
+	@$(MAKE) --no-print-directory -j2 all image $(BUILD)/relay-machine $(BUILD)/fleet $(UNIT:%=$(BUILD)/unit/%) \
 		fuzz-build
 	@$(PYTEST) -n 2 tests
 
-# Random kills of hawserd, relays and connections while 20 guests write checksummed lines: SOAK_SECONDS, SOAK_SEED.
+# Random kills of hawserd, relays and connections while 20 guests write checksummed lines: SOAK_SECONDS, SOAK_SEED. And
+# guests that come, say HELLO and are gone: SOAK_VISITS.
 .PHONY: soak
-soak: all $(BUILD)/relay-machine
-	@SOAK_SECONDS=$${SOAK_SECONDS:-240} $(PYTEST) -s tests/host/test_soak.py
+soak: all $(BUILD)/relay-machine $(BUILD)/fleet
+	@SOAK_SECONDS=$${SOAK_SECONDS:-240} SOAK_VISITS=$${SOAK_VISITS:-1000000} \
+		$(PYTEST) -s tests/host/test_soak.py tests/host/test_fleet.py
 
 .PHONY: size
 size: all image
@@ -254,7 +261,7 @@ size: all image
 .PHONY: bench
 bench:
 	@scripts/deps
-	@$(MAKE) --no-print-directory -j2 all image
+	@$(MAKE) --no-print-directory -j2 all image $(BUILD)/fleet
 	@$(PYTHON) tests/bench/run.py
 
 .PHONY: repro

@@ -57,6 +57,8 @@ struct daemon {
 	bool starved;                            /* listeners are paused because of that */
 	uint64_t strangers_second;               /* how many were logged in it: see listen.c */
 	unsigned strangers;
+	TAILQ_HEAD(, vm) with_files;             /* machines by the last use of their log files, the latest last */
+	uint32_t n_with_files;
 	struct vm *unsettled;                    /* machines whose batches wait for the group commit */
 	struct timer commit, sweep;
 	LIST_HEAD(, local) locals;               /* all connections of tools */

@@ -24,6 +24,8 @@ struct daemonconfig {
 	uint32_t grace_ms, hello_timeout_ms;
 	uint32_t connections_max;                /* from guests, in all; 0: as descriptors allow */
 	uint32_t connections_vm_max;             /* from one machine */
+	uint32_t hello_rate_vm;                  /* connections a second from one machine; 0: no limit */
+	uint32_t open_logs_max;                  /* machines whose log files are open; 0: as descriptors allow */
 	uint32_t followers_max;
 	uint64_t log_bytes_vm;                   /* on disk, of all log files of a machine; 0: no limit */
 	uint64_t log_rate_vm;                    /* bytes a second that are read of a machine's log; 0: no limit */

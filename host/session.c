@@ -52,15 +52,44 @@ uint32_t intake_announced(const struct frame_buf *b)
 	return frame_pending(b) < WIRE_HEADER ? 0 : wire_get_u32(&in);
 }
 
-bool session_begin(struct daemon *daemon, struct vm *vm, int fd)
+/*
+ * Each connection is paid for with its part of a second; a second's worth may be had in advance. hellos_at is up to
+ * when the machine has paid.
+ */
+static bool rate_allows(struct vm *vm)
+{
+	uint32_t rate = vm->daemon->config.hello_rate_vm;
+	uint64_t now = vm->daemon->loop.now;
+
+	if (!rate)
+		return true;
+	if (vm->hellos_at < now - LOOP_SECOND)
+		vm->hellos_at = now - LOOP_SECOND;
+	if (vm->hellos_at + LOOP_SECOND / rate > now)
+		return false;
+	vm->hellos_at += LOOP_SECOND / rate;
+	return true;
+}
+
+/* NULL, or why there is no room for one more. */
+static const char *no_room(const struct daemon *daemon, struct vm *vm)
 {
 	const struct daemonconfig *config = &daemon->config;
-	bool full = config->connections_max && daemon->connections >= config->connections_max;
+
+	if (config->connections_max && daemon->connections >= config->connections_max)
+		return "too many connections to this host";
+	if (vm && vm->connections >= config->connections_vm_max)
+		return "too many connections from this machine";
+	return !vm || rate_allows(vm) ? NULL : "too many connections a second from this machine";
+}
+
+bool session_begin(struct daemon *daemon, struct vm *vm, int fd)
+{
+	const char *why = no_room(daemon, vm);
 
 	daemon->counters.accepted++;
-	if (full || (vm && vm->connections >= config->connections_vm_max)) {
-		session_refuse(daemon, fd, WIRE_REFUSE_BUSY, full ? "too many connections to this host"
-			: "too many connections from this machine");
+	if (why) {
+		session_refuse(daemon, fd, WIRE_REFUSE_BUSY, why);
 		if (vm)
 			vm->turned_away = true;
 		close(fd);

@@ -58,10 +58,13 @@ struct vm {
 	struct boot *boot;               /* the one that is past its HELLO, or NULL */
 	struct logs *logs;
 	uint32_t connections;
+	uint64_t hellos_at;              /* when the last of its connections was paid for: see session.c */
 	struct timer grace, retry, idle;
 	bool turned_away;                /* since the grace began, a connection of it for which there was no room */
 	bool paused;                     /* its owner does not keep up */
 	LIST_HEAD(, local) followers;
+	TAILQ_ENTRY(vm) of_files;        /* daemon->with_files, while has_files is set */
+	bool has_files;
 	struct vm *next_unsettled;
 	bool is_unsettled;
 	uint64_t boots_served, log_sessions, refused;
@@ -104,6 +107,10 @@ void vm_log_open(struct vm *vm);
 void vm_log_finish(struct vm *vm, bool forget);  /* forget: the epoch's state, too */
 /* Closes its files when no session is up. */
 void vm_rest(struct vm *vm);
+/* Its files may be open now: those of the machine that has not used its own for the longest time are closed for it. */
+void vm_files_init(struct daemon *daemon);
+void vm_files_used(struct vm *vm);
+void vm_files_forget(struct vm *vm);
 /* A line of hawserd's own in the machine's log and in hawserd's, at most a few a second. False: one too many. */
 bool vm_audit(struct vm *vm, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /*

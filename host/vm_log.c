@@ -182,6 +182,7 @@ bool vm_settle(struct vm *vm, bool now)
 		vm_failed(vm);
 		return false;
 	}
+	vm_files_used(vm);
 	if (vm->store.watched && !vm->idle.place && store_has_open_lines(&vm->store))
 		timer_set(&vm->daemon->loop, &vm->idle, IDLE_MS * LOOP_MS);
 	if (store_held(&vm->store)) {
@@ -263,6 +264,7 @@ void vm_log_finish(struct vm *vm, bool forget)
 	timer_stop(&vm->daemon->loop, &vm->retry);
 	timer_stop(&vm->daemon->loop, &vm->idle);
 	timer_stop(&vm->daemon->loop, &vm->rate);
+	vm_files_forget(vm);
 	store_write(&vm->store);
 	store_settle(&vm->store);
 	if (forget)

@@ -27,6 +27,7 @@ static void everything(void **state)
 	daemonconfig_defaults(&config);
 	assert_int_equal(parse(&config, "{\"vms\":\"/v\",\"state\":\"/s\",\"runtime\":\"/r\",\"port\":700,\"vsock\":true,"
 		"\"graceMs\":500,\"helloTimeoutMs\":200,\"limits\":{\"connections\":10,\"connectionsPerVm\":4,"
+		"\"helloRateVm\":20,\"openLogs\":30,"
 		"\"followers\":2,\"logBytesVm\":9000000,\"logRateVm\":100000},\"log\":{\"text\":false,\"json\":true,\"stdout\":true,"
 		"\"journal\":true,\"maxBytes\":1000,\"maxFiles\":3,"
 		"\"sync\":\"fdatasync\"}}", &problem), 0);
@@ -39,6 +40,8 @@ static void everything(void **state)
 	assert_int_equal(config.hello_timeout_ms, 200);
 	assert_int_equal(config.connections_max, 10);
 	assert_int_equal(config.connections_vm_max, 4);
+	assert_int_equal(config.hello_rate_vm, 20);
+	assert_int_equal(config.open_logs_max, 30);
 	assert_int_equal(config.followers_max, 2);
 	assert_int_equal(config.log_bytes_vm, 9000000);
 	assert_int_equal(config.log_rate_vm, 100000);

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""
+Many guests at once: limits that protect the others, and hawserd's descriptors and memory under guests that come and
+go. SOAK_VISITS (20000) says how often they come.
+"""
+import os
+import subprocess
+from pathlib import Path
+
+import guest_sim as sim
+from daemon import HAWSERD, wait_for
+from guest_sim import record
+
+FLEET = HAWSERD.parent / "fleet"
+VISITS = int(os.environ.get("SOAK_VISITS", "20000"))
+
+
+def test_a_machine_begins_so_many_connections_a_second(host):
+    host.config["limits"] = {"helloRateVm": 4}
+    for name in "vm", "neighbour":
+        host.vm(name)
+    host.start()
+    held = [host.guest().dial_boot() for _ in range(4)]      # as many at once
+    wait_for(lambda: host.status()["connections"] == 4)
+    said = ""
+    for _ in range(20):         # on a slow machine a second may have passed since
+        c = host.guest().dial_boot()
+        held.append(c)
+        c.sock.settimeout(0.01)
+        try:
+            c.receive()
+        except sim.Refused as e:
+            assert e.code == sim.BUSY
+            said = e.text
+            break
+        except TimeoutError:
+            pass
+    assert "a second" in said
+    host.guest("neighbour").boot()
+    # It comes again, as a guest does, and is served.
+
+    def served():
+        try:
+            return host.guest().boot()
+        except (sim.Refused, OSError):          # OSError: closed before HELLO went out
+            return None
+    wait_for(served)
+    for c in held:
+        c.close()
+
+
+def files_below(pid, directory):
+    found = []
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found.append(os.readlink(fd))
+        except FileNotFoundError:
+            pass
+    return [path for path in found if path.startswith(str(directory) + "/")]
+
+
+def test_log_files_in_use_are_few(host):
+    """More machines write by turns than may have their files open: nothing is lost, and some are closed meanwhile."""
+    host.config["limits"] = {"openLogs": 4}
+    names = [f"vm{i:02d}" for i in range(20)]
+    for name in names:
+        host.vm(name)
+    host.start()
+    server = host.pids()["server"]
+    guests = [host.guest(name) for name in names]
+    for guest in guests:
+        guest.boot()
+        guest.connect_log()
+    for turn in range(3):
+        for guest in guests:
+            guest.send_records([record(sim.STDOUT, b"turn %d\n" % turn)])
+            guest.wait_ack()
+            assert len(files_below(server, host.state / "logs")) <= 4 * 2
+            assert len(files_below(server, host.state / "epochs")) <= 4
+    for guest in guests:
+        guest.end()
+    for name in names:
+        assert host.stream("stdout", name) == [b"turn 0", b"turn 1", b"turn 2"]
+
+
+def state_of(pids):
+    """Descriptors and anonymous memory (KiB) of each process."""
+    state = {}
+    for name, pid in pids.items():
+        status = Path(f"/proc/{pid}/status").read_text()
+        state[name] = len(list(Path(f"/proc/{pid}/fd").iterdir())), int(status.split("RssAnon:")[1].split()[0])
+    return state
+
+
+def test_visitors_leave_nothing_behind(host):
+    """Connect, HELLO, and gone, in the middle of what the host does for them."""
+    host.config["graceMs"] = 100
+    host.config["log"] = {"maxBytes": 1 << 20, "maxFiles": 1}
+    host.config["limits"] = {"connectionsPerVm": 1000, "openLogs": 1}
+    for i in range(50):
+        (host.vm(f"g{i:05d}") / "credentials").mkdir()
+    host.start("--log-level", "error")
+    pids = host.pids()
+    fleet = subprocess.Popen([FLEET, host.run], text=True, bufsize=1, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def visit(n):
+        fleet.stdin.write(f"visit 0 50 2 {n}\n")
+        assert fleet.stdout.readline().startswith("done "), "the guests gave up"
+        wait_for(lambda: not host.status(None)["connections"], "the end of all connections")
+        return state_of(pids)
+    try:
+        before = visit(max(VISITS // 10, 2000))
+        after = visit(VISITS)
+    finally:
+        fleet.stdin.close()
+        fleet.wait()
+    print(f"\n{VISITS} visits: descriptors and KiB {before} before, {after} after")
+    for name in pids:
+        assert after[name][0] <= before[name][0] + 3, (name, before, after)     # one machine's files
+        assert after[name][1] <= before[name][1] + 256, (name, before, after)
