@@ -78,7 +78,12 @@ static void record_send(const struct wire_record *record)
 	uint8_t datagram[EVENT_DATAGRAM_MAX];
 
 	if (ring) {
-		ring_append(ring, record, 0);
+		uint32_t *unsaid = &ring->shared->unsaid;
+
+		/* The relay cannot wait for itself. */
+		if (*unsaid && ring_gap(ring, WIRE_STREAM_INIT, WIRE_LOSS_RELAY, *unsaid, 0, 0))
+			*unsaid = 0;
+		*unsaid += !ring_append(ring, record, 0);
 	} else if (sock >= 0) {
 		wire_record_header(datagram, record);
 		memcpy(datagram + WIRE_RECORD_HEADER, record->data, record->length);

@@ -20,7 +20,7 @@
 #define EVENT_CLOSE_MS 900       /* how long a machine that ends waits for the host's last acknowledgement */
 
 enum event_order {
-	EVENT_POKE = 'P',        /* look at ring_shared.orders */
+	EVENT_POKE = 'P',        /* wakes the relay, which looks at ring_shared.orders each time */
 	EVENT_CLOSE = 'C',       /* deliver all there is, say END, and answer with this byte when it is acknowledged */
 };
 

@@ -80,12 +80,15 @@ static void link_greet(struct link *link, const struct ring *ring)
 /* The host's last frame. */
 static void link_refused(struct link *link, const struct wire_frame *frame)
 {
+	/* What is over in a moment, or was of that one session. */
+	static const uint32_t soon = 1 << WIRE_REFUSE_MALFORMED | 1 << WIRE_REFUSE_ORDER | 1 << WIRE_REFUSE_BUSY;
 	struct wire_refuse refuse;
+	bool decoded = wire_refuse_decode(frame, &refuse);
 
-	if (wire_refuse_decode(frame, &refuse))
+	if (decoded)
 		log_warn("the host refuses the log session: %s: %.*s", wire_refuse_name(refuse.code),
 			(int)refuse.text.len, refuse.text.s);
-	link_cut(link, true);
+	link_cut(link, !decoded || !(soon >> refuse.code & 1));
 }
 
 /* Ours. */

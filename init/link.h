@@ -32,7 +32,7 @@ struct link {
 };
 
 void link_init(struct link *link, const struct address *host, uint32_t seed);
-/* The token has come, or changed: dials at once. */
+/* The token has come, or changed: dials at once. A session that is up goes on; the next one has the new token. */
 void link_start(struct link *link);
 /* What to poll for (0: nothing), and when to call again at the latest (UINT64_MAX: no need). */
 short link_events(const struct link *link);

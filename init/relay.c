@@ -36,12 +36,14 @@ struct relay {
 /* PID 1's orders: the ring's size, and the token, which starts the link. */
 static void orders_take(struct relay *relay)
 {
-	const struct ring_orders *orders = &relay->ring->shared->orders;
+	struct ring_orders *orders = &relay->ring->shared->orders;
 
 	if (orders->size) {
 		int error = ring_resize(relay->ring, orders->size);
 
-		if (error) {
+		/* A ring that waits for its host drops nothing to become smaller: once more when that has taken something. */
+		if (error && error != -ENOSPC) {
+			orders->size = 0;
 			errno = -error;
 			log_warn_errno("the ring keeps its size of %u bytes", ring_state(relay->ring)->size);
 		}
@@ -55,19 +57,16 @@ static void orders_take(struct relay *relay)
 
 static void sources_run(struct relay *relay, const struct pollfd *polled)
 {
-	struct source_orders orders = { false, false };
+	bool close = false;
 	size_t total = 0;
 
 	relay->blocked = false;
 	for (int id = 0; id < SOURCES; id++)
 		if (polled[id].fd >= 0 && polled[id].revents)
-			total += source_read(relay->sources, (enum source_id)id, relay->ring, &orders, &relay->blocked);
+			total += source_read(relay->sources, (enum source_id)id, relay->ring, &close, &relay->blocked);
 	relay->dry = total == 0 && !relay->blocked;
 	pace_turn(&relay->pace, clock_boot_ns(), total, relay->blocked);
-	if (orders.poke)
-		orders_take(relay);
-	if (orders.close)
-		relay->closing = true;
+	relay->closing |= close;
 }
 
 /* What is polled behind the sources. */
@@ -87,7 +86,8 @@ static void relay_wait(struct relay *relay, struct pollfd *polled, bool listen)
 	until = until > now ? until - now : 0;
 	timeout = (struct timespec){ .tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u) };
 	for (int id = 0; id < SOURCES; id++)
-		polled[id] = (struct pollfd){ .fd = listen ? relay->sources->fd[id] : -1, .events = POLLIN };
+		polled[id] = (struct pollfd){ .fd = listen || (id == SOURCE_EVENT && !relay->blocked) ?
+			relay->sources->fd[id] : -1, .events = POLLIN };
 	polled[POLL_LINK] = (struct pollfd){ .fd = link->fd, .events = link_events(link) };
 	/* In a rest acknowledgements come together, too: a message goes back to the host for each time they are read. */
 	if (!listen && !relay->blocked)
@@ -127,8 +127,11 @@ static _Noreturn void relay_main(struct ring *ring, struct sources *sources, con
 		relay.closing |= polled[POLL_SIGNALS].revents != 0;
 		if (listen)
 			sources_run(&relay, polled);
+		else if (polled[SOURCE_EVENT].revents && !relay.blocked)
+			relay.pace.until_ns = 0;         /* something ends, or begins: what was written before goes out now */
 		else
 			relay.blocked = false;
+		orders_take(&relay);
 		link_run(&relay.link, ring, polled[POLL_LINK].revents, relay.closing && relay.dry);
 		if (link_done(&relay.link, ring) && relay.dry)
 			source_answer_closers(sources);

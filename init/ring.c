@@ -118,6 +118,15 @@ static int view_open(struct ring *ring, uint32_t half, uint32_t size)
 	return 0;
 }
 
+/* The gap behind a message that was too long, unless it is there. */
+static void rest_tell(struct ring *ring)
+{
+	const struct ring_intent *intent = &ring->shared->intent;
+
+	if (intent->rest && ring_state(ring)->head_seq == intent->rest_seq + 1)
+		ring_gap(ring, (uint8_t)intent->stream, WIRE_LOSS_DATAGRAM, 1, intent->rest, 0);
+}
+
 static void settle_intent(struct ring *ring)
 {
 	struct ring_shared *shared = ring->shared;
@@ -134,6 +143,7 @@ static void settle_intent(struct ring *ring)
 				.ns = now_boot_ns(), .length = intent->bytes });
 	}
 	intent->at = NO_INTENT;
+	rest_tell(ring);
 }
 
 int ring_open(struct ring *ring)
@@ -229,6 +239,8 @@ uint8_t *ring_reserve(struct ring *ring, uint32_t bytes)
 	if (ring_blocks(ring, bytes))
 		return NULL;
 	/* A read that was announced and gave nothing is over: what comes now is not for it. */
+	if (ring->shared->intent.rest_seq == ring_state(ring)->head_seq)
+		ring->shared->intent.rest = 0;
 	ring->shared->intent.at = NO_INTENT;
 	atomic_signal_fence(memory_order_seq_cst);
 	if (!fits(ring_state(ring), bytes))
@@ -252,6 +264,7 @@ static void commit(struct ring *ring, const struct wire_record *record, uint64_t
 void ring_commit(struct ring *ring, const struct wire_record *record)
 {
 	commit(ring, record, 0);
+	rest_tell(ring);
 }
 
 bool ring_append(struct ring *ring, const struct wire_record *record, uint64_t mark)
@@ -265,7 +278,18 @@ bool ring_append(struct ring *ring, const struct wire_record *record, uint64_t m
 	return true;
 }
 
-void ring_announce(struct ring *ring, const struct wire_record *record)
+bool ring_gap(struct ring *ring, uint8_t stream, uint8_t reason, uint64_t records, uint64_t bytes, uint64_t mark)
+{
+	uint8_t data[24];
+	struct wire_gap gap = { .reason = reason, .records = records, .bytes = bytes };
+	struct wire_record record = { .kind = WIRE_KIND_GAP, .stream = stream, .pri = WIRE_PRI_NONE,
+		.ns = now_boot_ns(), .data = data };
+
+	record.length = (uint32_t)wire_gap_encode(data, sizeof data, &gap);
+	return ring_append(ring, &record, mark);
+}
+
+void ring_announce(struct ring *ring, const struct wire_record *record, uint64_t rest)
 {
 	const struct ring_state *state = ring_state(ring);
 	struct ring_intent *intent = &ring->shared->intent;
@@ -278,6 +302,8 @@ void ring_announce(struct ring *ring, const struct wire_record *record)
 	intent->stream = record->stream;
 	intent->kind = record->kind;
 	intent->pri = record->pri;
+	intent->rest = rest;
+	intent->rest_seq = state->head_seq;
 	intent->sentinel = n < 8 ? SHORT_SENTINEL :
 		(intent->sentinel ^ record->ns ^ state->head) * 0x9e3779b97f4a7c15u + 0x7f4a7c15u;
 	memcpy(end - n, &intent->sentinel, n);
@@ -312,6 +338,14 @@ static void flight_push(struct ring *ring, uint64_t seq, const struct wire_recor
 	atomic_store_explicit(&shared->flight_head, head + 1, memory_order_release);
 }
 
+/* Before it is sent, too: a host cannot have more than that. */
+static uint64_t sent_to(struct ring *ring, uint64_t seq)
+{
+	if (seq > ring->shared->sent_to)
+		ring->shared->sent_to = seq;
+	return seq;
+}
+
 static uint64_t lost_frame(struct ring *ring, uint64_t sent, struct wire_out *out)
 {
 	struct ring_state *state;
@@ -341,7 +375,7 @@ static uint64_t lost_frame(struct ring *ring, uint64_t sent, struct wire_out *ou
 	if (!wire_log_encode(out, &log))
 		return sent;
 	publish(ring);
-	return log.lost.to;
+	return sent_to(ring, log.lost.to);
 }
 
 /* Where the record with a number lies: from the tail on, unless the last frame ended just there. */
@@ -388,7 +422,7 @@ uint64_t ring_frame(struct ring *ring, uint64_t sent, struct wire_out *out, stru
 	wire_put_u64(out, sent);
 	ring->cursor_seq = seq;
 	ring->cursor = offset;
-	return seq;
+	return sent_to(ring, seq);
 }
 
 /* --- the host's word -------------------------------------------------------------------------------------------- */
@@ -444,7 +478,7 @@ bool ring_resume(struct ring *ring, uint64_t next)
 {
 	struct ring_state *state;
 
-	if (next < ring_state(ring)->acked || next > ring_state(ring)->head_seq)
+	if (next < ring_state(ring)->acked || next > ring->shared->sent_to)
 		return false;
 	state = begin(ring);
 	free_below(ring, state, next);

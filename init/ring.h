@@ -57,6 +57,8 @@ struct ring_intent {
 	uint64_t at;                     /* the head it belongs to; any other: there is none */
 	uint32_t bytes, stream, kind, pri;
 	uint64_t sentinel;
+	uint64_t rest;                   /* bytes of the message that do not fit into the record: a gap comes behind it */
+	uint64_t rest_seq;               /* the record's number */
 };
 
 /* What PID 1 tells the relay; written before it is poked. */
@@ -73,6 +75,8 @@ struct ring_shared {
 	struct ring_intent intent;
 	struct ring_orders orders;
 	uint32_t starts;                 /* of the relay */
+	uint32_t unsaid;                 /* records of its own that it had no room for: see event.c */
+	uint64_t sent_to;                /* no record from here on was ever sent */
 	_Atomic uint64_t flight_head;
 	struct ring_flight flight[RING_FLIGHT];          /* at index % RING_FLIGHT */
 };
@@ -110,13 +114,17 @@ void ring_commit(struct ring *ring, const struct wire_record *record);
  */
 bool ring_append(struct ring *ring, const struct wire_record *record, uint64_t mark);
 
+/* A gap record; as ring_append. */
+bool ring_gap(struct ring *ring, uint8_t stream, uint8_t reason, uint64_t records, uint64_t bytes, uint64_t mark);
+
 /*
- * Before a read of exactly record->length bytes into ring_reserve's room; ring_commit comes after it. If the relay is
+ * Before a read of exactly record->length bytes into ring_reserve's room; ring_commit comes after it. A message has
+ * `rest` bytes more, which the read drops: ring_commit puts a gap behind the record, for which there must be room. If the relay is
  * killed in between, the next one finds out whether the bytes were read: if so, the end of the room no longer holds
  * what was put there. It can be wrong if a program wrote just that: one chance in 2^64, in 2^8 for a single binary
  * byte.
  */
-void ring_announce(struct ring *ring, const struct wire_record *record);
+void ring_announce(struct ring *ring, const struct wire_record *record, uint64_t rest);
 
 /* Bytes that lie in the ring, until the ring is changed. */
 struct ring_run {

@@ -181,18 +181,6 @@ void sources_reopen(struct sources *s)
 
 /* --- kernel ----------------------------------------------------------------------------------------------------- */
 
-static bool gap_append(struct ring *ring, uint8_t stream, uint8_t reason, uint64_t records, uint64_t bytes,
-	uint64_t mark)
-{
-	uint8_t data[24];
-	struct wire_gap gap = { .reason = reason, .records = records, .bytes = bytes };
-	struct wire_record record = { .kind = WIRE_KIND_GAP, .stream = stream, .pri = WIRE_PRI_NONE,
-		.ns = clock_boot_ns(), .data = data };
-
-	record.length = (uint32_t)wire_gap_encode(data, sizeof data, &gap);
-	return ring_append(ring, &record, mark);
-}
-
 /* The record's data is the kernel's own number and the text. The mark is the number to go on with after a restart. */
 static size_t kernel_append(struct ring *ring, const struct kmsg *kmsg, bool *blocked)
 {
@@ -204,7 +192,7 @@ static size_t kernel_append(struct ring *ring, const struct kmsg *kmsg, bool *bl
 	if (kmsg->seq < expected)
 		return 0;        /* read by the relay before this one */
 	if (kmsg->seq > expected &&
-	    !gap_append(ring, WIRE_STREAM_KERNEL, WIRE_LOSS_OVERRUN, kmsg->seq - expected, 0, kmsg->seq)) {
+	    !ring_gap(ring, WIRE_STREAM_KERNEL, WIRE_LOSS_OVERRUN, kmsg->seq - expected, 0, kmsg->seq)) {
 		*blocked = true;
 		return 0;
 	}
@@ -262,7 +250,7 @@ static size_t chunk_read(int fd, struct ring *ring, uint8_t stream, uint8_t kind
 		return 0;
 	}
 	record.ns = clock_boot_ns();
-	ring_announce(ring, &record);
+	ring_announce(ring, &record, kind == WIRE_KIND_MESSAGE ? waiting - record.length : 0);
 	n = read(fd, room, record.length);
 	if (n <= 0)
 		return 0;
@@ -316,8 +304,6 @@ static size_t syslog_read(int fd, struct ring *ring, bool *blocked)
 			/* An empty datagram promises nothing and would stay for ever. One that has just come is not to go. */
 			if (peeked == 0)
 				recv(fd, &byte, 0, MSG_DONTWAIT);
-		} else if (waiting > n) {
-			gap_append(ring, WIRE_STREAM_SYSLOG, WIRE_LOSS_DATAGRAM, 1, waiting - n, 0);
 		}
 		total += SYSLOG_WEIGHT;
 	}
@@ -353,7 +339,7 @@ void source_answer_closers(struct sources *s)
 			(struct sockaddr *)&closers[n_closers - 1], closer_lens[n_closers - 1]);
 }
 
-static size_t event_read(int fd, struct ring *ring, struct source_orders *orders, bool *blocked)
+static size_t event_read(int fd, struct ring *ring, bool *close, bool *blocked)
 {
 	uint8_t datagram[EVENT_DATAGRAM_MAX];
 	size_t total = 0;
@@ -371,10 +357,8 @@ static size_t event_read(int fd, struct ring *ring, struct source_orders *orders
 		n = recvfrom(fd, datagram, sizeof datagram, MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
 		if (n < 0)
 			break;
-		if (n == 1 && datagram[0] == EVENT_POKE) {
-			orders->poke = true;
-		} else if (n == 1 && datagram[0] == EVENT_CLOSE) {
-			orders->close = true;
+		if (n == 1 && datagram[0] == EVENT_CLOSE) {
+			*close = true;
 			closer_add(&from, from_len);
 		} else if (event_record(datagram, (size_t)n, &record)) {
 			ring_append(ring, &record, 0);
@@ -410,7 +394,7 @@ static size_t notify_read(int fd, struct ring *ring, bool *blocked)
 	return total;
 }
 
-size_t source_read(struct sources *s, enum source_id id, struct ring *ring, struct source_orders *orders, bool *blocked)
+size_t source_read(struct sources *s, enum source_id id, struct ring *ring, bool *close, bool *blocked)
 {
 	size_t total;
 
@@ -422,7 +406,7 @@ size_t source_read(struct sources *s, enum source_id id, struct ring *ring, stru
 	case SOURCE_NOTIFY:
 		return notify_read(s->fd[id], ring, blocked);
 	case SOURCE_EVENT:
-		return event_read(s->fd[id], ring, orders, blocked);
+		return event_read(s->fd[id], ring, close, blocked);
 	case SOURCE_CONSOLE_PTY:
 		total = bytes_read(s->fd[id], ring, streams[id], blocked);
 		if (total == 0 && !*blocked)

@@ -30,22 +30,16 @@ struct sources {
 	int dev;                 /* /dev, which has no name here any more once PID 1 has another root */
 };
 
-/* What the event socket's reader hands on. */
-struct source_orders {
-	bool poke;
-	bool close;
-};
-
 /* Opens everything. What cannot be had is named in the log, and -1. The console pipe's writing end is the caller's. */
 void sources_open(struct sources *sources);
 /* A fresh look at the kernel's log: its reader's place dies with the relay. */
 void sources_reopen(struct sources *sources);
 /*
  * Reads what one source has now, up to a bound, into the ring. Returns how much that was: in bytes, or in proportion
- * where writers have to wait after less than the 64 KiB of a pipe. *blocked: the ring is full, its policy is to wait.
+ * where writers have to wait after less than the 64 KiB of a pipe. *close: somebody asks for the log's end. *blocked:
+ * the ring is full and its policy is to wait.
  */
-size_t source_read(struct sources *sources, enum source_id id, struct ring *ring, struct source_orders *orders,
-	bool *blocked);
+size_t source_read(struct sources *sources, enum source_id id, struct ring *ring, bool *close, bool *blocked);
 /* Answers everyone who asked to be told that the host has everything. */
 void source_answer_closers(struct sources *sources);
 

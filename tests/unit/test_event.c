@@ -305,9 +305,16 @@ static void to_the_ring(void **state)
 	text[99] = '\0';
 	to.shared->orders.full = WIRE_FULL_BLOCK;
 	for (int i = 0; i < 1000; i++)
-		event_log(LOG_LEVEL_WARN, text);         /* full: there is nobody to tell */
+		event_log(LOG_LEVEL_WARN, text);         /* full: it is counted, and said when there is room */
 	assert_false(hear(f));
 	assert_int_equal(ring_state(&to)->tail_seq, 0);
+	n = ring_state(&to)->head_seq;
+	assert_int_equal(to.shared->unsaid, 1000 - (n - 2));
+	to.shared->orders.full = WIRE_FULL_DROP;
+	event_log(LOG_LEVEL_WARN, text);
+	assert_int_equal(ring_state(&to)->head_seq, n + 2);
+	assert_int_equal(to.shared->unsaid, 0);
+	to.shared->orders.full = WIRE_FULL_BLOCK;
 	event_stop();
 	to.shared->orders.full = WIRE_FULL_DROP;
 	n = ring_state(&to)->head_seq;

@@ -537,7 +537,7 @@ static void die_in_read(struct fixture *f, uint32_t length, uint32_t got, bool c
 	struct wire_record record = model_record(&f->model, WIRE_STREAM_STDERR, length);
 	uint8_t *room = ring_reserve(&f->ring, length);
 
-	ring_announce(&f->ring, &record);
+	ring_announce(&f->ring, &record, 0);
 	memcpy(room, record.data, got);
 	if (commit)
 		ring_commit(&f->ring, &record);
@@ -576,16 +576,33 @@ static void announced_for_nothing(void **state)
 	struct wire_record record = model_record(&f->model, WIRE_STREAM_STDERR, 100);
 
 	assert_non_null(ring_reserve(&f->ring, 100));
-	ring_announce(&f->ring, &record);
+	ring_announce(&f->ring, &record, 0);
 	memcpy(ring_reserve(&f->ring, 200), model_data(5), 200);         /* half of a ring_append */
 	reopen(f);
 	model_check(&f->model, &f->ring);
 
 	assert_non_null(ring_reserve(&f->ring, 100));
-	ring_announce(&f->ring, &record);
+	ring_announce(&f->ring, &record, 0);
 	assert_int_equal(ring_resize(&f->ring, 2 * SMALLEST), 0);        /* other pages: no mark is there */
 	reopen(f);
 	model_check(&f->model, &f->ring);
+}
+
+/* A host cannot have what was never sent. */
+static void resume_beyond_what_was_sent(void **state)
+{
+	struct fixture *f = *state;
+
+	append_many(f, 3, 100);
+	assert_false(ring_resume(&f->ring, 1));
+	assert_true(frame(f));
+	append_many(f, 2, 100);
+	assert_false(ring_resume(&f->ring, 4));
+	reopen(f);
+	assert_false(ring_resume(&f->ring, 4));
+	assert_true(ring_resume(&f->ring, 2));
+	/* What it once was sent, it may have even when nothing is in flight any more. */
+	assert_true(ring_resume(&f->ring, 3));
 }
 
 /* --- as it lives ------------------------------------------------------------------------------------------------ */
@@ -639,7 +656,7 @@ static void life_write_one(struct life *l)
 			return;
 		}
 		if (draw(l, 2))
-			ring_announce(&l->ring, &record);
+			ring_announce(&l->ring, &record, 0);
 		memcpy(room, record.data, record.length);
 		ring_commit(&l->ring, &record);
 	}
@@ -753,7 +770,7 @@ static void life_restart(struct life *l)
 	uint8_t *room = ring_reserve(&l->ring, record.length);
 
 	if (room) {
-		ring_announce(&l->ring, &record);
+		ring_announce(&l->ring, &record, 0);
 		if (read) {
 			memcpy(room, record.data, record.length);
 			record.ns = 0;
@@ -884,6 +901,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(old_pages_go_back, create, destroy),
 		cmocka_unit_test_setup_teardown(dead_in_read, create, destroy),
 		cmocka_unit_test_setup_teardown(announced_for_nothing, create, destroy),
+		cmocka_unit_test_setup_teardown(resume_beyond_what_was_sent, create, destroy),
 		cmocka_unit_test(life),
 	};
 

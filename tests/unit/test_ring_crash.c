@@ -76,6 +76,7 @@ struct scene {
 	uint64_t mark;           /* comes with it */
 	bool syslog;             /* it is one of syslog, else of standard output */
 	bool reads;              /* it is made if its bytes are no more where they came from */
+	bool gap;                /* and a gap comes with it, always */
 };
 
 static void nothing(void)
@@ -112,17 +113,28 @@ static void act_append(void)
 }
 
 static struct sources sources;
-static struct source_orders orders;
-static bool blocked;
+static bool closes, blocked;
 
 static void act_read(void)
 {
-	source_read(&sources, SOURCE_STDOUT, &ring, &orders, &blocked);
+	source_read(&sources, SOURCE_STDOUT, &ring, &closes, &blocked);
 }
 
 static void act_syslog(void)
 {
-	source_read(&sources, SOURCE_SYSLOG, &ring, &orders, &blocked);
+	source_read(&sources, SOURCE_SYSLOG, &ring, &closes, &blocked);
+}
+
+/* What source.c does with one that is longer than a record, but shorter. */
+static void act_long(void)
+{
+	struct wire_record record = { .kind = WIRE_KIND_MESSAGE, .stream = WIRE_STREAM_SYSLOG, .pri = WIRE_PRI_NONE,
+		.length = 200 };
+	uint8_t *room = ring_reserve(&ring, record.length);
+
+	ring_announce(&ring, &record, MODEL_REST);
+	if (read(syslog_pair[0], room, record.length) == 200)
+		ring_commit(&ring, &record);
 }
 
 static void pipe_fill(uint32_t length)
@@ -233,6 +245,12 @@ static void act_shrink(void)
 	ring_resize(&ring, SIZE);
 }
 
+static void datagram_255(void)
+{
+	append_many(3, 30);
+	assert_int_equal(send(syslog_pair[1], model_data(model.made), 200 + MODEL_REST, 0), 200 + MODEL_REST);
+}
+
 /* A relay that finds what another one had begun, and dies of it too. */
 static void before_settle(void)
 {
@@ -242,7 +260,7 @@ static void before_settle(void)
 	append_many(3, 30);
 	record = next_record(100);
 	room = ring_reserve(&ring, 100);
-	ring_announce(&ring, &record);
+	ring_announce(&ring, &record, 0);
 	memcpy(room, record.data, 100);
 }
 
@@ -262,6 +280,7 @@ static const struct scene scenes[] = {
 	{ "read 300 bytes into a full ring", pipe_300_full, act_read, 300, .reads = true },
 	{ "read 2000 bytes", pipe_2000, act_read, 2000, .reads = true },
 	{ "read a datagram", datagram_200, act_syslog, 200, .syslog = true, .reads = true },
+	{ "read a datagram that is too long", datagram_255, act_long, 200, .syslog = true, .reads = true, .gap = true },
 	{ "make a frame of records", before_frame, act_frame },
 	{ "make a frame of a loss", before_lost, act_frame },
 	{ "acknowledge", before_word, act_ack },
@@ -334,9 +353,9 @@ static void look(const struct scene *scene, uint64_t made)
 	pages_copy(&copy, &ring);
 	assert_int_equal(ring_open(&copy), 0);
 	s = ring_state(&copy);
-	assert_true(s->head_seq >= made && s->head_seq <= made + (scene->makes != 0));
+	assert_true(s->head_seq >= made && s->head_seq <= made + (scene->makes != 0) + scene->gap);
 	if (scene->reads)
-		assert_int_equal(s->head_seq - made, source_empty(scene));
+		assert_int_equal(s->head_seq - made, source_empty(scene) * (1 + scene->gap));
 	model.made = s->head_seq;
 	model.mark[WIRE_STREAM_STDOUT] = scene->mark && s->head_seq > made ? scene->mark : 0;
 	model_check(&model, &copy);
@@ -370,6 +389,9 @@ static bool step_through(const struct scene *scene)
 			record.pri = WIRE_PRI_NONE;
 		}
 		model_made(&model, &record);
+		if (scene->gap)
+			model_made(&model, &(struct wire_record){ .kind = WIRE_KIND_GAP, .stream = WIRE_STREAM_SYSLOG,
+				.pri = WIRE_PRI_NONE, .length = 24 });
 		model.made = made;
 	}
 	kill(getpid(), 0);       /* so that the child need not look the two functions up, step by step */
@@ -503,8 +525,8 @@ static _Noreturn void relay(struct life *l, bool close)
 
 		poll(polled, 3, 1);
 		l->ring.patient = link_flows(&link, &l->ring);
-		got = source_read(&l->sources, SOURCE_STDOUT, &l->ring, &orders, &full);
-		got += source_read(&l->sources, SOURCE_SYSLOG, &l->ring, &orders, &full);
+		got = source_read(&l->sources, SOURCE_STDOUT, &l->ring, &closes, &full);
+		got += source_read(&l->sources, SOURCE_SYSLOG, &l->ring, &closes, &full);
 		link_run(&link, &l->ring, polled[2].revents, close && got == 0 && !full);
 		if (!close && ++turn % 16 == 0)
 			ring_resize(&l->ring, WIRE_RING_MIN * (1 + turn / 16 % SIZES));
