@@ -22,6 +22,7 @@
 
 #define REQUEST_MAX (512 << 10)  /* a workload's arguments may be long */
 #define FOLLOWER_MAX (1 << 20)   /* bytes that wait for a follower, before he is cut off */
+#define CHUNKS_A_ROUND 4         /* of stored lines, before others have their turn */
 #define OWNER_HIGH (1 << 20)     /* bytes that wait for an owner, before his guest has to wait */
 #define OWNER_LOW (256 << 10)
 
@@ -37,7 +38,7 @@ struct local {
 	size_t in_len, in_size;
 	char *out;                       /* out[out_start, out_end) waits */
 	size_t out_start, out_end, out_size;
-	size_t backlog;                  /* of stored lines he asked for: he may take his time with those */
+	struct tail *tail;               /* the stored lines he asked for, at his own pace; then come those that are made */
 	int passed;                      /* the descriptor that came last, or -1 */
 	bool attaching, follow_it;       /* his machine is not served yet; to be followed then */
 };
@@ -51,6 +52,8 @@ static void unfollow(struct local *local)
 	if (!vm)
 		return;
 	LIST_REMOVE(local, of_vm);
+	tail_close(local->tail);
+	local->tail = NULL;
 	local->follows = NULL;
 	local->daemon->followers--;
 	vm->store.watched = !LIST_EMPTY(&vm->followers);
@@ -108,7 +111,7 @@ static bool crowded(const struct local *local)
 
 static bool waits(const struct local *local)
 {
-	return local->attaching || crowded(local);
+	return local->attaching || local->tail || crowded(local);
 }
 
 static void pace(struct local *local)
@@ -117,7 +120,7 @@ static void pace(struct local *local)
 	struct vm *vm = local->owns;
 
 	/* Who does not read answers does not get more of them, and one at a time. */
-	loop_events(&local->daemon->loop, local->slot, (waits(local) ? 0 : EPOLLIN) | (waiting ? EPOLLOUT : 0));
+	loop_events(&local->daemon->loop, local->slot, (waits(local) ? 0 : EPOLLIN) | (waiting || local->tail ? EPOLLOUT : 0));
 	if (!vm || local->follows != vm)
 		return;
 	if (!vm->paused && waiting > OWNER_HIGH)
@@ -144,7 +147,7 @@ static bool flush(struct local *local)
 			return false;
 		local->out_start += (size_t)n;
 	}
-	local->out_start = local->out_end = local->backlog = 0;
+	local->out_start = local->out_end = 0;
 	/* A burst's memory is given back. */
 	if (local->out_size > FOLLOWER_MAX) {
 		free(local->out);
@@ -196,7 +199,7 @@ static bool say(struct local *local, const char *bytes, size_t len)
 
 static bool too_far_behind(const struct local *local, size_t more)
 {
-	return local->out_end - local->out_start + more > FOLLOWER_MAX + local->backlog;
+	return local->out_end - local->out_start + more > FOLLOWER_MAX;
 }
 
 static void show(struct local *local, const char *lines, size_t len)
@@ -226,7 +229,8 @@ void local_show(struct store *store, const char *lines, size_t len)
 
 	for (; local; local = next) {
 		next = LIST_NEXT(local, of_vm);
-		show(local, lines, len);
+		if (!local->tail)        /* he finds them in the file */
+			show(local, lines, len);
 	}
 }
 
@@ -255,6 +259,7 @@ struct request {
 	char *op, *dir, *name, *socket, *vm, **args;
 	size_t n_args;
 	uint32_t cid, tail;
+	uint64_t since;
 	bool follow, ephemeral;
 };
 
@@ -280,7 +285,8 @@ static const struct json_field attach_fields[] = {
 static const struct json_field follow_fields[] = {
 	{ "op", JSON_KIND_STRING, AT(op) },
 	{ "vm", JSON_KIND_STRING, AT(vm), .required = true },
-	{ "tail", JSON_KIND_U32, AT(tail), .max = 100000 },
+	{ "tail", JSON_KIND_U32, AT(tail), .max = TAIL_ALL },
+	{ "since", JSON_KIND_U64, AT(since), .max = 1ull << 40 },
 	{ NULL },
 };
 
@@ -387,9 +393,6 @@ static bool attached(struct local *local, struct vm *vm)
 static bool op_follow(struct local *local, struct request *request)
 {
 	struct vm *vm = vms_find(local->daemon, request->vm);
-	char *lines = NULL;
-	size_t len = 0;
-	bool ok;
 
 	if (local->follows)
 		return answer(local, "error", "this connection follows a machine already");
@@ -398,11 +401,8 @@ static bool op_follow(struct local *local, struct request *request)
 	if (!start_following(local, vm))
 		return answer(local, "error", "too many followers");
 	if (request->tail)
-		lines = tail_read(&vm->store, request->tail, &len);
-	local->backlog = len;
-	ok = answer(local, "vm", "%s", vm->name) && (!len || say(local, lines, len));
-	free(lines);
-	return ok;
+		local->tail = tail_open(&vm->store, request->tail, request->since);
+	return answer(local, "vm", "%s", vm->name);
 }
 
 /* Whether or not it is served now: a machine whose vm.json is gone may have it again. */
@@ -574,12 +574,30 @@ static bool local_read(struct local *local)
 	return take_lines(local);
 }
 
+/* Some of the stored lines. False: the connection is at its end. */
+static bool pump(struct local *local)
+{
+	size_t len = 1;
+
+	for (int i = 0; i < CHUNKS_A_ROUND && local->tail && local->out_start == local->out_end; i++) {
+		const char *lines = tail_next(local->tail, &len);
+
+		if (len && !say(local, lines, len))
+			return false;
+		if (len)
+			continue;
+		tail_close(local->tail);
+		local->tail = NULL;
+	}
+	return len || take_lines(local);
+}
+
 void local_event(struct local *local, uint32_t events)
 {
 	bool ok = true;
 
 	if (events & EPOLLOUT)
-		ok = flush(local) && take_lines(local);
+		ok = flush(local) && pump(local) && take_lines(local);
 	if (ok && waits(local))
 		ok = !(events & (EPOLLHUP | EPOLLERR));
 	else if (ok && events & (EPOLLIN | EPOLLHUP | EPOLLERR))

@@ -19,7 +19,8 @@
 
 #define ANSWER_MS 10000
 #define TAIL_DEFAULT 1000        /* hawserd gives what it still has of them */
-#define TAIL_MAX 100000
+#define TAIL_ALL UINT32_MAX      /* all that there is */
+#define TAIL_MAX 1000000000
 
 static const char usage[] =
 	"usage: hawser logs [-f] [-n N] [--since TIME] [--stream NAME] [--priority P] [--json] [--runtime DIR] VM\n"
@@ -27,7 +28,7 @@ static const char usage[] =
 	"Shows the last lines of a machine's log.\n"
 	"\n"
 	"  -f, --follow     and all that come after them, until interrupted\n"
-	"  -n, --lines N    how many (default 1000; with --since, as many as hawserd finds in the last 4 MiB)\n"
+	"  -n, --lines N    how many (default 1000; with --since, all)\n"
 	"  --since TIME     none older: 2026-11-22, 2026-11-22T08:00:30 (UTC) or +01:00 behind it, 15m, \"2 hours ago\"\n"
 	"  --stream NAME    only init, kernel, console, syslog, stdout, stderr or hawserd\n"
 	"  --priority P     only lines of this priority or a worse one: 0 to 7, or emerg to debug; and what is missing\n"
@@ -175,7 +176,7 @@ static int parse(struct options *o, int argc, char *argv[])
 		case 'n':
 			tail_set = true;
 			if (!number_parse(optarg, &o->tail))
-				return wrong("-n", optarg, "must be a number up to 100000");
+				return wrong("-n", optarg, "must be a number up to 1000000000");
 			break;
 		case 'S':
 			if ((fault = logs_cmd_since(o->since, optarg, (long long)time(NULL))))
@@ -199,7 +200,7 @@ static int parse(struct options *o, int argc, char *argv[])
 		return 2;
 	}
 	if (*o->since && !tail_set)
-		o->tail = TAIL_MAX;
+		o->tail = TAIL_ALL;
 	o->vm = argv[optind];
 	return -1;
 }
@@ -257,6 +258,13 @@ static bool line_show(const struct options *o, struct show *show, struct outqueu
 	return result != 0;
 }
 
+/* So that hawserd does not send files of long ago. */
+static uint64_t since_seconds(const struct options *o)
+{
+	struct tm tm = { 0 };
+	return *o->since && strptime(o->since, "%Y-%m-%dT%T", &tm) ? (uint64_t)timegm(&tm) : 0;
+}
+
 /*
  * Lines are asked for by following; who does not want to follow asks for the status as well, whose answer comes behind
  * the lines there are, and so ends them.
@@ -269,6 +277,7 @@ static int request(struct client *client, const struct options *o)
 	json_put_string(&out, "op", "follow");
 	json_put_string(&out, "vm", o->vm);
 	json_put_u64(&out, "tail", o->tail);
+	json_put_u64(&out, "since", since_seconds(o));
 	if (!json_line_end(&out))
 		return -ENAMETOOLONG;
 	if (!o->follow) {

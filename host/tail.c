@@ -13,66 +13,124 @@
 #include "store.h"
 #include "tail.h"
 
-#define READ_MAX (4 << 20)       /* no more of the files is looked at */
+#define BACK (64 << 10)          /* looked at at once on the way back */
+#define CHUNK (512 << 10)        /* handed on at once; more than any line takes */
+#define SLACK_S 60               /* a guest's clock may be ahead of the files' times */
 
-struct block {
-	char *bytes;
-	size_t len;
+_Static_assert(CHUNK > LOGLINE_JSON_MAX && CHUNK > LOGLINE_TEXT_MAX, "a line fits");
+
+struct tail {
+	const struct store *store;
+	bool text;
+	const char *name;        /* of the current file */
+	int dir, fd;
+	ino_t ino;               /* of the file that fd is: its name changes when it is rotated */
+	off_t at;
+	char *chunk, *json;
 };
 
-/* The end of the file, from the start of a line on, before what is there. False: older files are of no use. */
-static bool read_end(int dirfd, const char *name, struct block *block)
-{
-	int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	off_t most = (off_t)(READ_MAX - block->len), from;
-	size_t got, skip = 0;
-	struct stat st;
-	char *bytes = NULL;
-	ssize_t n;
+/* --- the files -------------------------------------------------------------------------------------------------- */
 
-	if (fd < 0)
-		return errno == ENOENT;  /* a crash in the middle of a rotation leaves a gap */
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !st.st_size) {
+static void place(const struct tail *tail, unsigned file, char name[static 64])
+{
+	snprintf(name, 64, file ? "%s.%u" : "%s", tail->name, file);
+}
+
+/* The current file is 0. A descriptor, or -1. */
+static int file_open(const struct tail *tail, unsigned file, struct stat *st)
+{
+	char name[64];
+	int fd;
+
+	place(tail, file, name);
+	fd = openat(tail->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd >= 0 && (fstat(fd, st) || !S_ISREG(st->st_mode))) {
 		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static void file_take(struct tail *tail, int fd, const struct stat *st, off_t at)
+{
+	if (tail->fd >= 0)
+		close(tail->fd);
+	tail->fd = fd;
+	tail->ino = st->st_ino;
+	tail->at = at;
+}
+
+/* The next younger file. False: this is the current one. When this one was removed meanwhile, the oldest that is left. */
+static bool file_next(struct tail *tail)
+{
+	unsigned most = tail->store->home->max_files, file = 0;
+	struct stat st;
+	char name[64];
+	int fd;
+
+	for (; file <= most; file++) {
+		place(tail, file, name);
+		if (!fstatat(tail->dir, name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == tail->ino)
+			break;
+	}
+	while (file-- > 0) {
+		fd = file_open(tail, file, &st);
+		if (fd < 0)
+			continue;        /* a crash in the middle of a rotation leaves a gap */
+		file_take(tail, fd, &st, 0);
 		return true;
 	}
-	from = st.st_size > most ? st.st_size - most : 0;
-	bytes = malloc((size_t)(st.st_size - from) + block->len);
-	n = bytes ? pread(fd, bytes, (size_t)(st.st_size - from), from) : -1;
-	close(fd);
-	got = n > 0 ? (size_t)n : 0;
-	if (from && got) {
-		const char *newline = memchr(bytes, '\n', got);
-
-		skip = newline ? (size_t)(newline + 1 - bytes) : got;
-	}
-	if (got > skip) {
-		memmove(bytes, bytes + skip, got - skip);
-		if (block->len)
-			memcpy(bytes + got - skip, block->bytes, block->len);
-		free(block->bytes);
-		block->bytes = bytes;
-		block->len += got - skip;
-	} else {
-		free(bytes);
-	}
-	return !from && n >= 0;
+	return false;
 }
 
-/* Where the last n entries begin. In the text form, a line that begins with a tab belongs to the one before. */
-static size_t last_entries(const struct block *block, unsigned n, bool text)
+/* --- the way back ------------------------------------------------------------------------------------------------- */
+
+/*
+ * Where the last *n entries of a file begin, or 0; *n is what is missing then. In the text form, a line that begins with
+ * a tab belongs to the one before.
+ */
+static off_t entries_back(int fd, off_t size, bool text, uint32_t *n)
 {
-	size_t at = block->len;
+	char block[BACK], behind = '\t';
 
-	while (at > 0 && n > 0) {
-		at--;
-		while (at > 0 && block->bytes[at - 1] != '\n')
-			at--;
-		if (!text || block->bytes[at] != '\t')
-			n--;
+	for (off_t from, end = size; end > 0; end = from) {
+		size_t len = end < BACK ? (size_t)end : BACK;
+		char *newline = block + len;
+
+		from = end - (off_t)len;
+		if (pread(fd, block, len, from) != (ssize_t)len)
+			break;
+		while ((newline = memrchr(block, '\n', (size_t)(newline - block)))) {
+			char first = newline + 1 < block + len ? newline[1] : behind;
+
+			if (from + (newline - block) + 1 < size && !(text && first == '\t') && !--*n)
+				return from + (newline - block) + 1;
+		}
+		behind = block[0];
 	}
-	return at;
+	*n -= size > 0;
+	return 0;
 }
+
+/* False: there is nothing. */
+static bool start(struct tail *tail, uint32_t n, uint64_t since)
+{
+	for (unsigned file = 0; n && file <= tail->store->home->max_files; file++) {
+		struct stat st;
+		int fd = file_open(tail, file, &st);
+
+		if (fd < 0)
+			continue;
+		if ((uint64_t)st.st_mtime + SLACK_S < since) {
+			close(fd);
+			break;
+		}
+		file_take(tail, fd, &st, n == TAIL_ALL ? 0 : entries_back(fd, st.st_size, tail->text, &n));
+	}
+	return tail->fd >= 0;
+}
+
+/* --- the text form -------------------------------------------------------------------------------------------------- */
 
 /* TIME STREAM[+] MESSAGE: see logline.h. The message is unfolded in place. */
 static void put_entry(struct json_out *out, const char *vm, char *entry, size_t len)
@@ -121,43 +179,63 @@ static char *text_to_json(const char *vm, char *from, size_t size, size_t *len)
 	return out.buf;
 }
 
-char *tail_read(const struct store *store, unsigned n, size_t *len)
+/* --- lines -------------------------------------------------------------------------------------------------------- */
+
+/* The length of the whole entries among len bytes: in the text form, what comes behind an entry tells that it is whole. */
+static size_t whole(const char *bytes, size_t len, bool text, bool end)
 {
-	bool text = !store->json.name;
-	const char *name = text ? store->text.name : store->json.name;
-	struct block block = { 0 };
-	char *json;
-	size_t from;
-	int dir;
+	const char *newline = bytes + len;
 
-	*len = 0;
-	if (!name)
-		return NULL;
-	dir = openat(store->home->logs_fd, store->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0)
-		return NULL;
-	/* The current file, then the rotated ones, until there are enough lines or too many bytes. */
-	for (unsigned file = 0; file <= store->home->max_files; file++) {
-		char place[64];
+	while ((newline = memrchr(bytes, '\n', (size_t)(newline - bytes)))) {
+		bool last = newline + 1 == bytes + len;
 
-		snprintf(place, sizeof place, file ? "%s.%u" : "%s", name, file);
-		if (!read_end(dir, place, &block))
-			break;
-		if (last_entries(&block, n, text) > 0)
-			break;
+		if (!text || (last ? end : newline[1] != '\t'))
+			return (size_t)(newline + 1 - bytes);
 	}
-	close(dir);
-	from = last_entries(&block, n, text);
-	if (text) {
-		json = text_to_json(store->name, block.bytes + from, block.len - from, len);
-		free(block.bytes);
-		return json;
-	}
-	*len = block.len - from;
-	if (!*len) {
-		free(block.bytes);
+	return 0;
+}
+
+struct tail *tail_open(const struct store *store, uint32_t n, uint64_t since)
+{
+	struct tail *tail = calloc(1, sizeof *tail);
+
+	if (!tail)
 		return NULL;
-	}
-	memmove(block.bytes, block.bytes + from, *len);
-	return block.bytes;
+	*tail = (struct tail){ .store = store, .text = !store->json.name, .fd = -1,
+		.name = store->json.name ? store->json.name : store->text.name };
+	tail->dir = openat(store->home->logs_fd, store->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	tail->chunk = malloc(CHUNK);
+	if (tail->name && tail->dir >= 0 && tail->chunk && start(tail, n, since))
+		return tail;
+	tail_close(tail);
+	return NULL;
+}
+
+const char *tail_next(struct tail *tail, size_t *len)
+{
+	free(tail->json);
+	tail->json = NULL;
+	do {
+		ssize_t got = pread(tail->fd, tail->chunk, CHUNK, tail->at);
+
+		*len = got > 0 ? whole(tail->chunk, (size_t)got, tail->text, got < CHUNK) : 0;
+		tail->at += (off_t)*len;
+	} while (!*len && file_next(tail));
+	if (!*len || !tail->text)
+		return tail->chunk;
+	tail->json = text_to_json(tail->store->name, tail->chunk, *len, len);
+	return tail->json;
+}
+
+void tail_close(struct tail *tail)
+{
+	if (!tail)
+		return;
+	if (tail->fd >= 0)
+		close(tail->fd);
+	if (tail->dir >= 0)
+		close(tail->dir);
+	free(tail->chunk);
+	free(tail->json);
+	free(tail);
 }

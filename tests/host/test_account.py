@@ -108,7 +108,7 @@ def test_a_stream_that_never_ends_a_line(up):
     for _ in range(2000):
         guest.send_records([record(sim.STDOUT, b"n" * 16000)])
         guest.wait_ack()
-    rss = next(int(line.split()[1]) for line in open(f"/proc/{up.process.pid}/status") if line.startswith("VmRSS"))
+    rss = next(int(line.split()[1]) for line in open(f"/proc/{up.pids()['server']}/status") if line.startswith("VmRSS"))
     assert rss < 16 << 10
     guest.end()
     pieces = [r for r in up.records() if r["stream"] == "stdout"]

@@ -985,6 +985,50 @@ def test_the_tail_goes_on_in_rotated_files(host, form):
     assert not hawser_logs(host, "--since", "2100-01-01")
 
 
+@pytest.mark.parametrize("form", [{"json": True}, {"json": False}])
+def test_a_long_tail(host, form):
+    """Tens of megabytes in many files, more than a follower may let wait; while it is read, files rotate."""
+    host.config["log"] = dict(form, maxBytes=1 << 20, maxFiles=200)
+    host.vm("vm")
+    host.start()
+    guest = host.guest()
+    guest.boot()
+    guest.connect_log()
+    total = 0
+
+    def write(frames):
+        nonlocal total
+        for _ in range(frames):
+            lines = b"".join(b"%07d %s\n" % (n, b"t" * 140) for n in range(total, total + 100))
+            guest.send_records([record(sim.STDOUT, lines)])
+            total += 100
+        guest.wait_ack()
+
+    for _ in range(100):
+        write(10)
+    shown = hawser_logs(host, "-n", "90000", "--stream", "stdout").splitlines()
+    assert [int(line.split(b"| ")[1][:7]) for line in shown] == list(range(total - 90000, total))
+    assert len(hawser_logs(host, "--since", "1 hour ago", "--stream", "stdout").splitlines()) == total
+    control = host.control()
+    assert control.ask(op="follow", vm="vm", tail=80000)["ok"]
+    first = total - 80000
+    seen = [int(control.line()["message"][:7]) for _ in range(1000)]
+    for _ in range(10):
+        write(10)
+    seen += [int(control.line()["message"][:7]) for _ in range(total - first - 1000)]
+    assert seen == list(range(first, total))
+    write(1)        # now as it comes
+    assert [int(control.line()["message"][:7]) for _ in range(100)] == list(range(total - 100, total))
+    control.close()
+    # One that does not read holds nobody up, and takes no memory.
+    lazy = host.control()
+    assert lazy.ask(op="follow", vm="vm", tail=100000)["ok"]
+    write(10)
+    rss = int(re.search(r"VmRSS:\s*(\d+)", Path(f"/proc/{host.pids()['server']}/status").read_text())[1])
+    assert rss < 32 << 10
+    guest.end()
+
+
 def test_what_is_missing_is_in_every_view(up):
     guest = up.guest()
     guest.boot()
