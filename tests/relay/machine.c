@@ -119,7 +119,7 @@ static int relay_begin(struct ring *ring, char *argv[])
 	orders->size = (uint32_t)strtoul(argv[3], NULL, 10);
 	orders->full = strcmp(argv[4], "block") == 0 ? WIRE_FULL_BLOCK : WIRE_FULL_DROP;
 	sources_open(&sources);
-	error = relay_start(ring, &sources, &host);
+	error = relay_start(ring, &sources, &host, argv[0]);
 	if (!error)
 		error = event_to_socket();
 	if (error) {
