@@ -59,6 +59,7 @@ struct daemon {
 	unsigned strangers;
 	TAILQ_HEAD(, vm) with_files;             /* machines by the last use of their log files, the latest last */
 	uint32_t n_with_files;
+	uint32_t crowded_fd;                     /* from this one on, descriptors are kept free for files */
 	struct vm *unsettled;                    /* machines whose batches wait for the group commit */
 	struct timer commit, sweep;
 	LIST_HEAD(, local) locals;               /* all connections of tools */

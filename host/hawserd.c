@@ -246,6 +246,7 @@ static int daemon_init(struct daemon *daemon, struct problem *problem)
 		daemon->home.journald = &daemon->journald;
 	}
 	daemon->home.show = local_show;
+	daemon->home.make_room = vm_files_make_room;
 	vm_files_init(daemon);
 	daemon->commit.fire = vm_commit_group;
 	daemon->sweep.fire = vms_sweep;

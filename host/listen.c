@@ -157,6 +157,10 @@ void listener_event(struct listener *listener)
 	for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
 		int fd = address_accept(listener->fd, &peer);
 
+		if (fd >= (int)listener->daemon->crowded_fd)
+			vm_files_close_oldest(listener->daemon);
+		else if (fd == -EMFILE && vm_files_close_oldest(listener->daemon))
+			fd = address_accept(listener->fd, &peer);
 		if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOBUFS) {
 			if (!turn_away(listener))
 				return;

@@ -49,6 +49,16 @@ static int files_open(struct store *store)
 	return r;
 }
 
+/* As files_open, at the cost of another machine's when there is no descriptor. */
+static int files_have(struct store *store)
+{
+	int r = files_open(store);
+
+	while ((r == -EMFILE || r == -ENFILE) && store->home->make_room && store->home->make_room(store))
+		r = files_open(store);
+	return r;
+}
+
 static void files_close(struct store *store)
 {
 	sink_close(&store->text);
@@ -62,7 +72,7 @@ bool store_begin(struct store *store)
 	if (store->error)
 		return false;
 	if (!store->ephemeral && store->journal.fd < 0) {
-		store_failed(store, files_open(store));
+		store_failed(store, files_have(store));
 		if (store->error)
 			return false;
 	}

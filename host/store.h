@@ -69,6 +69,8 @@ struct store_home {
 	struct outlet *outlet;           /* all machines' lines as JSON, or NULL */
 	struct journald *journald;       /* the system's journal, or NULL */
 	struct syncer *syncer;           /* waits for the disk in the group commit; NULL: the caller does */
+	/* No descriptor is left: closes files of another store. False: there are none. NULL: there is no other. */
+	bool (*make_room)(struct store *store);
 	/* Lines of JSON for the followers of a watched store, after the files have them. */
 	void (*show)(struct store *store, const char *lines, size_t len);
 };

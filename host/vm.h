@@ -111,6 +111,9 @@ void vm_rest(struct vm *vm);
 void vm_files_init(struct daemon *daemon);
 void vm_files_used(struct vm *vm);
 void vm_files_forget(struct vm *vm);
+/* For want of a descriptor. False: there are none that could be closed. */
+bool vm_files_close_oldest(struct daemon *daemon);
+bool vm_files_make_room(struct store *store);    /* the same, for the store of a machine */
 /* A line of hawserd's own in the machine's log and in hawserd's, at most a few a second. False: one too many. */
 bool vm_audit(struct vm *vm, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /*

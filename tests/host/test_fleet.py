@@ -4,6 +4,7 @@ Many guests at once: limits that protect the others, and hawserd's descriptors a
 go. SOAK_VISITS (20000) says how often they come.
 """
 import os
+import resource
 import subprocess
 from pathlib import Path
 
@@ -79,6 +80,30 @@ def test_log_files_in_use_are_few(host):
             assert len(files_below(server, host.state / "epochs")) <= 4
     for guest in guests:
         guest.end()
+    for name in names:
+        assert host.stream("stdout", name) == [b"turn 0", b"turn 1", b"turn 2"]
+
+
+def test_log_files_give_way_to_guests(host):
+    """As many machines as there are descriptors, if no log file were open: each is served, and no log is cut."""
+    names = [f"vm{i:02d}" for i in range(40)]
+    for name in names:
+        host.vm(name)
+    # Three for each machine and some for hawserd itself; 40 machines' files are 80 more.
+    host.config["limits"] = {"openLogs": 1000}
+    host.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200)))
+    guests = [host.guest(name) for name in names]
+    for guest in guests:
+        guest.boot()
+        guest.connect_log()
+    for turn in range(3):
+        for guest in guests:
+            guest.send_records([record(sim.STDOUT, b"turn %d\n" % turn)])
+            guest.wait_ack()
+    for guest in guests:
+        guest.end()
+    counters = host.status(None)["counters"]
+    assert counters["cuts"] == 0 and counters["noDescriptor"] == 0
     for name in names:
         assert host.stream("stdout", name) == [b"turn 0", b"turn 1", b"turn 2"]
 
