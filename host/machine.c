@@ -8,12 +8,13 @@
 #include "machine.h"
 
 /*
- * What each word is for is the table's last column. The microvm machine is x86's; so far this is the only one.
+ * microvm is x86's: so far this is the only architecture.
  *
  * acpi=off: the kernel has no ACPI and learns of virtio-mmio devices from its command line, to which QEMU adds them.
  * rtc=on: without a clock to read, the kernel waits a second for one.
  */
 #define MICROVM "microvm,accel=%s,acpi=off,rtc=on"
+#define Q35 "q35,accel=%s"
 
 char *machine_qemu_find(const char **name)
 {
@@ -40,7 +41,10 @@ static void add_machine(const struct machine *m, const char *more, struct arglis
 {
 	arglist_add(args, "%s", m->qemu);
 	arglist_add(args, "-M");
-	arglist_add(args, MICROVM "%s", m->kvm ? "kvm" : "tcg", more);
+	if (m->q35)
+		arglist_add(args, Q35 "%s", m->kvm ? "kvm" : "tcg", more);
+	else
+		arglist_add(args, MICROVM "%s", m->kvm ? "kvm" : "tcg", more);
 	if (m->kvm) {
 		arglist_add(args, "-cpu");
 		arglist_add(args, "host");
@@ -59,16 +63,18 @@ static void add_machine(const struct machine *m, const char *more, struct arglis
 
 static void add_vsock(const struct machine *m, struct arglist *args)
 {
+	const char *bus = m->q35 ? "pci" : "device";
+
 	if (m->vhost) {
 		arglist_add(args, "-device");
-		arglist_add(args, "vhost-vsock-device,guest-cid=%u", m->cid);
+		arglist_add(args, "vhost-vsock-%s,guest-cid=%u", bus, m->cid);
 		return;
 	}
 	/* Relative to the run's directory: in an option of QEMU a comma would have to be doubled. */
 	arglist_add(args, "-chardev");
-	arglist_add(args, "socket,id=vsock,path=" MACHINE_SOCKET);
+	arglist_add(args, "socket,id=vsock,path=%s", m->socket ? m->socket : MACHINE_SOCKET);
 	arglist_add(args, "-device");
-	arglist_add(args, "vhost-user-vsock-device,chardev=vsock");
+	arglist_add(args, "vhost-user-vsock-%s,chardev=vsock", bus);
 }
 
 /*
@@ -79,26 +85,35 @@ static void add_vsock(const struct machine *m, struct arglist *args)
  * no_timer_check: the other timer's interrupts are there, whatever a busy host makes of their number. tsc_early_khz:
  * see ticks.h.
  */
+char *machine_kernel_words(const struct machine *m)
+{
+	const char *words[] = { m->verbose ? "" : "quiet", m->kernel_args[0] ? m->kernel_args[0] : "",
+		m->kernel_args[1] ? m->kernel_args[1] : "" };
+	char *line = NULL;
+	size_t len;
+	FILE *to = open_memstream(&line, &len);
+
+	for (size_t i = 0; to && i < sizeof words / sizeof *words; i++)
+		if (*words[i])
+			fprintf(to, " %s", words[i]);
+	if (!to || fclose(to)) {
+		free(line);
+		return NULL;
+	}
+	return line;
+}
+
 static void add_command_line(const struct machine *m, struct arglist *args)
 {
-	char tsc[40] = "";
-	const char *words[] = { m->verbose ? "" : "quiet", m->kvm ? "" : "noapictimer no_timer_check", tsc,
-		m->kernel_args[0] ? m->kernel_args[0] : "", m->kernel_args[1] ? m->kernel_args[1] : "" };
-	size_t n = sizeof words / sizeof *words, len = 0;
+	char *words = machine_kernel_words(m), tsc[40] = "";
 
 	if (!m->kvm && m->tsc_khz)
-		snprintf(tsc, sizeof tsc, "tsc_early_khz=%u", m->tsc_khz);
-	for (size_t i = 0; i < n; i++)
-		len += strlen(words[i]) + 1;
-	char *line = calloc(1, len + 1);
-	for (size_t i = 0; line && i < n; i++) {
-		strcat(line, *words[i] ? " " : "");
-		strcat(line, words[i]);
-	}
+		snprintf(tsc, sizeof tsc, " tsc_early_khz=%u", m->tsc_khz);
 	arglist_add(args, "-append");
-	arglist_add(args, "console=ttyS0 reboot=t panic=-1%s", line ? line : "");
-	args->failed = args->failed || !line;
-	free(line);
+	arglist_add(args, "console=ttyS0 reboot=t panic=-1%s%s%s", m->kvm || m->q35 ? "" : " noapictimer no_timer_check", tsc,
+		words ? words : "");
+	args->failed = args->failed || !words;
+	free(words);
 }
 
 void machine_qemu_args(const struct machine *m, struct arglist *args)
@@ -138,9 +153,15 @@ void machine_device_args(const struct machine *m, const char *program, struct ar
 	arglist_add(args, "--guest-cid");
 	arglist_add(args, "%u", m->cid);
 	arglist_add(args, "--socket");
-	arglist_add(args, "%s/" MACHINE_SOCKET, m->dir);
+	if (m->socket)
+		arglist_add(args, "%s", m->socket);
+	else
+		arglist_add(args, "%s/" MACHINE_SOCKET, m->dir);
 	arglist_add(args, "--uds-path");
-	arglist_add(args, "%s/" MACHINE_BASE, m->dir);
+	if (m->base)
+		arglist_add(args, "%s", m->base);
+	else
+		arglist_add(args, "%s/" MACHINE_BASE, m->dir);
 }
 
 /*

@@ -20,11 +20,13 @@
 struct machine {
 	const char *qemu, *kernel, *initrd;      /* initrd NULL: none */
 	bool kvm;                                /* else TCG */
+	bool q35;                                /* PCI and ACPI; else microvm */
 	bool vhost;                              /* the kernel's vhost-vsock, else vhost-device-vsock */
 	bool verbose;                            /* the kernel's messages on the serial console, too */
 	uint32_t cid, memory_mib, cpus;          /* memory_mib 0 and cpus 0: the defaults */
 	uint32_t tsc_khz;                        /* TCG: the processor's clock; 0: the guest measures it itself */
 	const char *dir;                         /* the run's directory */
+	const char *socket, *base;               /* NULL: the two above, in dir */
 	const char *kernel_args[2];              /* NULL or empty: none; appended in this order */
 };
 
@@ -33,6 +35,8 @@ char *machine_qemu_find(const char **name);
 /* $HAWSER_VHOST_DEVICE_VSOCK, or vhost-device-vsock in $PATH or beside this program. */
 char *machine_device_find(const char **name);
 
+/* What every machine's kernel is told behind the words of its console and its reset; on the heap, or NULL. */
+char *machine_kernel_words(const struct machine *m);
 /* The words are freed with arglist_finish. */
 void machine_qemu_args(const struct machine *m, struct arglist *args);
 void machine_device_args(const struct machine *m, const char *program, struct arglist *args);

@@ -173,6 +173,7 @@ static int setup_send(const struct monitor *monitor, const struct monitor_reader
 		.server = monitor->server, .uid = config->reader.uid, .gid = config->reader.gid,
 		.change_user = monitor->change_user, .attached = reader->number };
 
+	setup.vsock = config->vsock;
 	snprintf(setup.dir, sizeof setup.dir, "%s", config->vms);
 	snprintf(setup.runtime, sizeof setup.runtime, "%s", config->runtime);
 	return split_send(reader->channel, &setup, NULL, 0, true);

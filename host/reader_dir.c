@@ -62,7 +62,7 @@ static char *base_path(const struct dir *dir)
 	char *path;
 	int n;
 
-	if (!socket && (of->cid || (dir->config && dir->config->cid)))
+	if (!socket && (of->cid || (dir->config && dir->config->cid && reader->setup.vsock)))
 		return NULL;
 	if (!socket)
 		n = asprintf(&path, "%s/%s.vsock", reader->setup.runtime, dir->name);

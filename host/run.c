@@ -365,8 +365,12 @@ int run_main(int argc, char *argv[])
 	if (run_print_init(&r.print, &r.o) < 0)
 		run_fail(&r, NULL, "nothing was started");
 	signals_take(&r);
-	if (!r.failed && run_find(&r) == 0)
-		run_helpers_start(&r);
+	if (!r.failed && run_find(&r) == 0) {
+		if (r.o.dry_run)
+			run_dry(&r);
+		else
+			run_helpers_start(&r);
+	}
 	while (r.stage != OVER) {
 		round_once(&r);
 		stage_advance(&r);

@@ -63,6 +63,8 @@ static int files_find(struct run *r)
 	if (file_find(r, &r->kernel, r->o.kernel, "kernel", "vmlinux") < 0 ||
 		file_find(r, &r->initrd, r->o.initrd, "initrd", "initramfs.cpio") < 0)
 		return -1;
+	if (r->o.dry_run)
+		return 0;        /* on another host than this, perhaps */
 	if (!(r->qemu = machine_qemu_find(&name)))
 		return run_fail(r, NULL, "cannot find the program %s: install it (Debian: qemu-system-x86), or set "
 			"HAWSER_QEMU to its path", name);

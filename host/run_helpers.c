@@ -14,8 +14,6 @@
 #include "run_state.h"
 #include "ticks.h"
 
-#define CID_DEFAULT 3
-
 static int machine_set(struct run *r)
 {
 	uint32_t cid = r->o.cid ? r->o.cid : r->config->cid;
@@ -25,8 +23,8 @@ static int machine_set(struct run *r)
 			"%s/vm.json, or --cid N", r->o.dir);
 	r->machine = (struct machine){
 		.qemu = r->qemu, .kernel = r->kernel, .initrd = r->initrd,
-		.vhost = r->o.vhost, .verbose = r->o.serial,
-		.cid = cid ? cid : CID_DEFAULT, .memory_mib = r->config->memory_mib, .cpus = r->config->cpus,
+		.q35 = r->o.vmm == VMM_QEMU_Q35, .vhost = r->o.vhost, .verbose = r->o.serial,
+		.cid = cid ? cid : RUN_CID_DEFAULT, .memory_mib = r->config->memory_mib, .cpus = r->config->cpus,
 		.dir = r->janitor.dir, .kernel_args = { r->config->kernel_args, r->o.append },
 	};
 	return 0;

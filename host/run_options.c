@@ -36,6 +36,18 @@ static int set_vsock(struct run_options *o, const char *value, char *error, size
 	return -1;
 }
 
+static int set_vmm(struct run_options *o, const char *value, char *error, size_t error_size)
+{
+	int vmm = vmm_parse(value);
+	if (vmm < 0) {
+		snprintf(error, error_size, "--vmm %s: must be qemu, qemu-q35, firecracker, cloud-hypervisor or libkrun",
+			value);
+		return -1;
+	}
+	o->vmm = (enum vmm)vmm;
+	return 0;
+}
+
 static int set_cid(struct run_options *o, const char *value, char *error, size_t error_size)
 {
 	char *end;
@@ -66,6 +78,10 @@ static const struct option_row options[] = {
 	{ "cid", "N", "the guest's address (default: vm.json's, or 3)", CALL, 0, set_cid },
 	{ "runtime", "DIR", "use the hawserd whose runtime directory this is", TEXT, AT(runtime), NULL },
 	{ "private", NULL, "start a hawserd even if one answers in /run/hawser", FLAG, AT(own_hawserd), NULL },
+	{ "dry-run", NULL, "print how to boot the machine beside a hawserd of the system, and do nothing", FLAG,
+		AT(dry_run), NULL },
+	{ "vmm", "NAME", "qemu (default) or qemu-q35; with --dry-run also firecracker, cloud-hypervisor, libkrun", CALL, 0,
+		set_vmm },
 	{ "help", NULL, "this text", FLAG, AT(help), NULL },
 };
 
@@ -172,6 +188,11 @@ int run_options_parse(struct run_options *o, int argc, char *argv[], char *error
 	if (!o->dir && !o->help) {
 		snprintf(error, error_size, "which machine? give its directory: hawser run VMDIR; "
 			"see hawser run --help");
+		return -1;
+	}
+	if (o->vmm > VMM_QEMU_Q35 && !o->dry_run && !o->help) {
+		snprintf(error, error_size, "--vmm %s: hawser does not run it, but --dry-run prints how to; see docs/VMM.md",
+			vmm_name(o->vmm));
 		return -1;
 	}
 	if (o->raw + o->json + o->quiet > 1) {

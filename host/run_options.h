@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "accel.h"
+#include "vmm.h"
 
 struct run_options {
 	const char *dir;                 /* VMDIR */
@@ -16,7 +17,8 @@ struct run_options {
 	size_t n_command;
 	const char *name, *kernel, *initrd, *append, *runtime, *log;     /* NULL: not given */
 	enum accel accel;
-	bool vhost, own_hawserd, raw, json, quiet, serial, help;
+	enum vmm vmm;
+	bool vhost, own_hawserd, raw, json, quiet, serial, dry_run, help;
 	uint32_t cid;                    /* 0: not given */
 };
 

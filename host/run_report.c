@@ -48,7 +48,9 @@ int run_report(struct run *r)
 			(double)(r->finished - r->began) / 1e9 };
 		run_print_note(&r->print, "%s", run_summary_line(s, &facts, line, sizeof line));
 	}
-	return r->signal ? 128 + r->signal : r->failed ? RUN_FAILED : run_summary_status(s);
+	if (r->signal)
+		return 128 + r->signal;
+	return r->failed ? RUN_FAILED : started ? run_summary_status(s) : 0;
 }
 
 /* Everything is ended and removed by now: who does not read keeps nothing but this process, and that until a signal. */

@@ -17,6 +17,7 @@
 #include "vmconfig.h"
 
 #define MS 1000000ull
+#define RUN_CID_DEFAULT 3
 #define START_MS 10000           /* for helpers to start, and for hawserd to answer */
 #define QEMU_TERM_MS 2000        /* from SIGTERM to SIGKILL */
 #define DRAIN_MS 500             /* for bytes on their way; then vhost-device-vsock is ended, and once more */
@@ -65,6 +66,9 @@ void run_close(int *fd);
 
 /* run_find.c: reads the directory as hawserd will, and finds all programs and files. Nothing is started. 0 or -1. */
 int run_find(struct run *r);
+
+/* run_dry.c: prints what would be run, and ends the run. */
+void run_dry(struct run *r);
 
 /* run_helpers.c. All 0 or -1, with the failure kept. */
 int run_helpers_start(struct run *r);    /* hawserd and vhost-device-vsock; they are not ready yet */

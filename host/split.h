@@ -67,7 +67,7 @@ struct split_setup {
 	int32_t log_level;
 	int32_t server;                  /* its pid: a connection of its own is nobody's */
 	uint32_t uid, gid;               /* to be when change_user */
-	uint8_t change_user, attached;
+	uint8_t change_user, attached, vsock;    /* vsock: guests with a CID come in there */
 	char dir[PATH_MAX];              /* of the settings; for messages, and to be watched */
 	char runtime[PATH_MAX];
 };

@@ -45,7 +45,7 @@ static void cid_take(struct vm *vm)
 	if (other)
 		problem_set(&problem, vm->dir, 0, 0, "has CID %u, as %s has; give it another one", vm->cid_wanted,
 			other->name);
-	else if (vm->cid && !vm->daemon->config.vsock)
+	else if (vm->cid && !vm->base && !vm->daemon->config.vsock)
 		problem_set(&problem, vm->dir, 0, 0, "has a CID, but \"vsock\" is not true in the settings of hawserd");
 	else
 		return;
@@ -122,9 +122,9 @@ void vm_update(struct vm *vm, const struct split_machine *machine, int fds[stati
 	}
 	if (vm->cid && vm->cid != machine->cid)
 		cid_give(vm);
+	base_set(vm, machine->base, fds);
 	vm->cid_wanted = machine->cid;
 	cid_take(vm);
-	base_set(vm, machine->base, fds);
 }
 
 /* --- beginning and end ------------------------------------------------------------------------------------------ */

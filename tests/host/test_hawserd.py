@@ -211,8 +211,18 @@ def test_a_cid_is_one_machine_s(host):
     host.vm("second", hawser={"cid": 5})
     host.start()
     assert {host.status(n).get("cid") for n in ("first", "second")} == {5, None}
-    problems = [host.status(n)["problem"] for n in ("first", "second")]
-    assert any("another one" in p for p in problems) and any("vsock" in p for p in problems)
+    problems = [host.status(n).get("problem") for n in ("first", "second")]
+    assert None in problems and any("another one" in p for p in problems if p)
+
+
+def test_a_cid_without_af_vsock(host):
+    """By its Unix socket, then; a tool that wants it by its CID is told."""
+    host.vm("vm", hawser={"cid": 5})
+    host.start()
+    host.guest().boot()
+    assert "problem" not in host.status()
+    answer = host.control().ask(op="attach", dir=str(host.vms / "vm"), name="other", cid=6)
+    assert "vsock" in answer["error"]
 
 
 def test_check(host):

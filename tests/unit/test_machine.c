@@ -40,7 +40,7 @@ static void test_tcg(void **state)
 		"-no-user-config|-display|none|-serial|stdio|-no-reboot|-kernel|/k|"
 		"-object|memory-backend-memfd,id=mem,size=64M,share=on|-m|64|"
 		"-chardev|socket,id=vsock,path=vm.sock|-device|vhost-user-vsock-device,chardev=vsock|-initrd|/i|"
-		"-append|console=ttyS0 reboot=t panic=-1 quiet noapictimer no_timer_check");
+		"-append|console=ttyS0 reboot=t panic=-1 noapictimer no_timer_check quiet");
 }
 
 static void test_kvm_vhost(void **state)
@@ -63,7 +63,7 @@ static void test_command_line(void **state)
 	struct arglist args = { 0 };
 	machine_qemu_args(&m, &args);
 	assert_string_equal(args.v[args.n - 1],
-		"console=ttyS0 reboot=t panic=-1 quiet noapictimer no_timer_check tsc_early_khz=2600000 b=2");
+		"console=ttyS0 reboot=t panic=-1 noapictimer no_timer_check tsc_early_khz=2600000 quiet b=2");
 	arglist_finish(&args);
 }
 
