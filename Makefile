@@ -275,7 +275,7 @@ manual:
 	$(Q)scripts/manual $(BUILD)/man
 
 INSTALL_DIRS := bin sbin share/hawser share/doc/hawser share/bash-completion/completions \
-	share/man/man1 share/man/man5 share/man/man8
+	share/man/man1 share/man/man5 share/man/man8 lib/systemd/system lib/sysusers.d
 
 .PHONY: install
 install: all image manual
@@ -289,6 +289,8 @@ install: all image manual
 	done
 	install -m 644 host/system/hawser.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hawser
 	ln -sf hawser $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hawserd
+	sed 's|@sbindir@|$(PREFIX)/sbin|' host/system/hawserd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/hawserd.service
+	install -m 644 host/system/hawser.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/hawser.conf
 	install -m 644 README.md LICENSE docs/*.md docs/*.json $(DESTDIR)$(PREFIX)/share/doc/hawser/
 
 .PHONY: clean

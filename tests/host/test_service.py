@@ -5,11 +5,14 @@ import re
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from daemon import PATIENCE, wait_for
 from guest_sim import STDOUT, record
+
+TOP = Path(__file__).resolve().parents[2]
 
 
 class Manager:
@@ -180,3 +183,64 @@ def test_nothing_is_left_of_a_socket_for_metrics(measured):
     measured.kill()
     measured.start()                     # over the stale one
     wait_for(lambda: ask(measured.top / "metrics")[1], "metrics")
+
+
+# --- the unit -------------------------------------------------------------------------------------------------------
+
+UNIT = TOP / "host/system/hawserd.service"
+
+
+@pytest.fixture
+def unit(tmp_path):
+    """As `make install` would put it."""
+    path = tmp_path / "hawserd.service"
+    path.write_text(UNIT.read_text().replace("@sbindir@", str(TOP / "build")))
+    return path
+
+
+def test_the_unit_is_hardened(unit):
+    rated = subprocess.run(["systemd-analyze", "security", "--offline=yes", "--threshold=20", unit], text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert rated.returncode == 0, rated.stdout
+    assert "ignoring" not in rated.stdout and "Unknown" not in rated.stdout
+
+
+def test_the_unit_s_capabilities_are_enough(host, unit):
+    """With these and no others, and no way to more: it becomes its users, and serves."""
+    if os.geteuid():
+        pytest.fail("this test has to run as root")
+    names = re.search(r"^CapabilityBoundingSet=(.*)$", unit.read_text(), flags=re.M).group(1).lower().split()
+    bounding = "-all," + ",".join("+" + name.removeprefix("cap_") for name in names)
+    host.vm("vm")
+    host.start(before=["setpriv", "--no-new-privs", "--bounding-set", bounding])
+    host.guest().boot()
+    users = {Path(f"/proc/{pid}").stat().st_uid for pid in descendants(host.process.pid)}
+    assert len(users) == 2 and 0 not in users
+    host.stop()
+
+
+def descendants(pid):
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        yield int(child)
+        yield from descendants(int(child))
+
+
+def test_the_unit_s_system_calls_are_enough(unit):
+    """Each that hawserd's own lists name is in the unit's: its filter holds for all processes."""
+    groups = re.findall(r"^SystemCallFilter=(.*)$", unit.read_text(), flags=re.M)
+    allowed = set()
+    for group in groups:
+        calls = {call for name in group.lstrip("~").split() for call in calls_of(name)}
+        allowed = allowed - calls if group.startswith("~") else allowed | calls
+    source = (TOP / "host/sandbox.c").read_text()
+    lists = re.findall(r"_calls\[\] = \{(.*?)\};", source, flags=re.S)
+    wanted = {call for text in lists for call in re.findall(r'"([a-z0-9_]+)"', text)}
+    assert len(wanted) > 50 and wanted - allowed == set()
+
+
+def calls_of(name):
+    if not name.startswith("@"):
+        return {name}
+    listed = subprocess.check_output(["systemd-analyze", "syscall-filter", name], text=True).splitlines()
+    words = [line.strip() for line in listed[1:] if line.strip() and not line.strip().startswith("#")]
+    return {call for word in words for call in calls_of(word)}
