@@ -12,6 +12,7 @@
 #include "run.h"
 #include "status_cmd.h"
 #include "vm_cmd.h"
+#include "wait_cmd.h"
 
 #ifndef HAWSER_VERSION
 #define HAWSER_VERSION "0.1"
@@ -27,6 +28,7 @@ static const struct command {
 	{ "check", "validate a machine's directory without running it", check_main },
 	{ "logs", "show a machine's log", logs_cmd_main },
 	{ "chart", "draw what a machine's boot was made of", chart_cmd_main },
+	{ "wait", "until a machine has ended, or is ready", wait_cmd_main },
 	{ "status", "show which machines are up", status_cmd_main },
 	{ "revoke", "close a machine's access to its configuration", vm_cmd_main },
 	{ "rearm", "open it again, and its one-shot credentials", vm_cmd_main },

@@ -25,6 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <systemd/sd-daemon.h>
+
 #include "run.h"
 #include "run_state.h"
 #include "show.h"
@@ -239,6 +241,30 @@ static void places_set(const struct run *r, struct pollfd p[static PLACES])
 	}
 }
 
+/* With a systemd on this side, which may be waiting for the same. */
+static void ready_tell(struct run *r)
+{
+	r->ready_told = true;
+	run_print_note(&r->print, "ready after %.2f s", (double)(run_now() - r->began) / 1e9);
+	if (r->notify && setenv("NOTIFY_SOCKET", r->notify, 1) == 0)
+		sd_notify(1, "READY=1");
+}
+
+static void ready_watch(struct run *r)
+{
+	if (!r->ready_told && r->summary.fate.ready)
+		ready_tell(r);
+	if (r->ready_until && !r->ready_told && r->stage < ENDING && run_now() >= r->ready_until)
+		run_fail(r, NULL, "the guest has not said READY=1 within %u s", r->o.wait_ready_s);
+}
+
+/* What comes first of the stage's deadline and the guest's for its word; 0: none. */
+static uint64_t next_deadline(const struct run *r)
+{
+	uint64_t ready = r->ready_told || r->stage >= ENDING ? 0 : r->ready_until;
+	return !ready || (r->deadline && r->deadline < ready) ? r->deadline : ready;
+}
+
 /* In ms, rounded up. Between bind() and listen() of vhost-device-vsock nothing wakes us: looked at every ms. */
 static int patience(const struct run *r)
 {
@@ -247,7 +273,8 @@ static int patience(const struct run *r)
 	snprintf(path, sizeof path, "%s/" MACHINE_SOCKET, r->janitor.dir);
 	if (r->inotify >= 0 && access(path, F_OK) == 0)
 		return 1;
-	return !r->deadline ? -1 : r->deadline <= t ? 0 : (int)((r->deadline - t + MS - 1) / MS);
+	uint64_t deadline = next_deadline(r);
+	return !deadline ? -1 : deadline <= t ? 0 : (int)((deadline - t + MS - 1) / MS);
 }
 
 static void reader_gone(struct run *r)
@@ -298,6 +325,7 @@ static void stage_advance(struct run *r)
 	const struct run_summary *s = &r->summary;
 	if (r->deadline && run_now() >= r->deadline)
 		deadline_passed(r);
+	ready_watch(r);
 	if (r->stage == STARTING && r->hawserd_ready && r->device_ready)
 		run_attach(r);
 	if (r->stage == RUNNING && s->ended != r->powering_off) {
@@ -323,7 +351,7 @@ static int finish(struct run *r)
 	run_close(&r->ready);
 	run_close(&r->inotify);
 	vmconfig_destroy(r->config);
-	char *const strings[] = { r->dir, r->kernel, r->initrd, r->qemu, r->device, r->hawserd };
+	char *const strings[] = { r->dir, r->kernel, r->initrd, r->qemu, r->device, r->hawserd, r->notify };
 	for (size_t i = 0; i < sizeof strings / sizeof *strings; i++)
 		free(strings[i]);
 	return status;
@@ -354,12 +382,18 @@ int run_main(int argc, char *argv[])
 
 	if (run_options_parse(&r.o, argc, argv, error, sizeof error) < 0) {
 		fprintf(stderr, "hawser: %s\n", error);
-		return RUN_FAILED;
+		return FATE_FAILED;
 	}
 	if (r.o.help) {
 		run_options_help(stdout);
 		return 0;
 	}
+	if (getenv("NOTIFY_SOCKET")) {
+		/* Ours, and not that of a hawserd that we start. */
+		r.notify = strdup(getenv("NOTIFY_SOCKET"));
+		unsetenv("NOTIFY_SOCKET");
+	}
+	r.ready_until = r.o.wait_ready_s ? r.began + r.o.wait_ready_s * 1000 * MS : 0;
 	for (int i = 0; i < HELPERS; i++)
 		subprocess_init(&r.helpers[i], helper_names[i]);
 	if (run_print_init(&r.print, &r.o) < 0)

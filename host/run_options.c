@@ -61,6 +61,18 @@ static int set_cid(struct run_options *o, const char *value, char *error, size_t
 	return 0;
 }
 
+static int set_wait_ready(struct run_options *o, const char *value, char *error, size_t error_size)
+{
+	char *end;
+	unsigned long seconds = strtoul(value, &end, 10);
+	if (*value < '0' || *value > '9' || *end || seconds < 1 || seconds > 86400) {
+		snprintf(error, error_size, "--wait-ready %s: must be 1 to 86400 seconds", value);
+		return -1;
+	}
+	o->wait_ready_s = (uint32_t)seconds;
+	return 0;
+}
+
 #define AT(member) offsetof(struct run_options, member)
 
 static const struct option_row options[] = {
@@ -76,6 +88,7 @@ static const struct option_row options[] = {
 	{ "accel", "auto|kvm|tcg", "auto: KVM where it really works", CALL, 0, set_accel },
 	{ "vsock", "device|vhost", "vhost-device-vsock (default) or the kernel's vhost-vsock", CALL, 0, set_vsock },
 	{ "cid", "N", "the guest's address (default: vm.json's, or 3)", CALL, 0, set_cid },
+	{ "wait-ready", "SECONDS", "fails unless the program says READY=1 by then", CALL, 0, set_wait_ready },
 	{ "runtime", "DIR", "use the hawserd whose runtime directory this is", TEXT, AT(runtime), NULL },
 	{ "private", NULL, "start a hawserd even if one answers in /run/hawser", FLAG, AT(own_hawserd), NULL },
 	{ "dry-run", NULL, "print how to boot the machine beside a hawserd of the system, and do nothing", FLAG,

@@ -20,6 +20,7 @@ struct run_options {
 	enum vmm vmm;
 	bool vhost, own_hawserd, raw, json, quiet, serial, dry_run, help;
 	uint32_t cid;                    /* 0: not given */
+	uint32_t wait_ready_s;           /* 0: not given */
 };
 
 /* argv[0] is "run". The words stay where they are. 0, or -1 with what is wrong, and how to mend it, in error. */

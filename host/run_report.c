@@ -29,8 +29,10 @@ int run_report(struct run *r)
 	bool started = r->helpers[QEMU].pid > 0;
 	if (r->signal == SIGPIPE)
 		return 128 + SIGPIPE;
-	if (started && !r->failed && !r->signal && s->outcome == RUN_UNKNOWN)
+	if (started && !r->failed && !r->signal && run_summary_status(s) == FATE_FAILED && s->fate.outcome == FATE_UNKNOWN)
 		unknown_explain(r);
+	if (started && r->ready_until && !r->ready_told && !r->failed && !r->signal && run_summary_status(s) == 0)
+		run_fail(r, NULL, "the guest ended, and never said READY=1");
 	show_end(&r->print.show_out, &r->print.out);
 	if (started && (!s->connected || (!s->ended && !r->signal)))
 		run_print_serial_kept(&r->print);
@@ -50,7 +52,7 @@ int run_report(struct run *r)
 	}
 	if (r->signal)
 		return 128 + r->signal;
-	return r->failed ? RUN_FAILED : started ? run_summary_status(s) : 0;
+	return r->failed ? FATE_FAILED : started ? run_summary_status(s) : 0;
 }
 
 /* Everything is ended and removed by now: who does not read keeps nothing but this process, and that until a signal. */

@@ -46,10 +46,13 @@ struct run {
 	int signals, ready, inotify;     /* descriptors; -1: not (or not any more) open */
 	bool hawserd_ready, device_ready, device_told;   /* told: DRAINING has ended it */
 	bool powering_off;               /* the guest has said END */
+	bool ready_told;                 /* it was ready, and who waits for that knows */
+	char *notify;                    /* our own $NOTIFY_SOCKET; NULL: none */
 
 	enum stage stage;
 	struct ticks ticks;              /* when it began */
 	uint64_t began, deadline;        /* CLOCK_MONOTONIC, ns; 0: no deadline */
+	uint64_t ready_until;            /* the same for the guest's READY=1 */
 	uint64_t finished;
 	int signal;                      /* that ended the run; 0: none */
 	const struct subprocess *culprit;        /* whose words explain the failure */

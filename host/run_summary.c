@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -7,26 +6,9 @@
 
 #include "run_summary.h"
 
-static void outcome_set(struct run_summary *s, const struct client_record *record)
-{
-	static const struct { const char *event; enum run_outcome outcome; } outcomes[] = {
-		{ "exited", RUN_EXITED },
-		{ "killed", RUN_KILLED },
-		{ "oom", RUN_KILLED },
-		{ "unstarted", RUN_UNSTARTED },
-		{ "started", RUN_UNKNOWN },
-		{ "restart", RUN_UNKNOWN },
-	};
-	for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++)
-		if (strcmp(record->event, outcomes[i].event) == 0) {
-			s->outcome = outcomes[i].outcome;
-			s->value = record->value;
-		}
-}
-
 static void guest_event(struct run_summary *s, const struct client_record *record)
 {
-	outcome_set(s, record);
+	fate_named(&s->fate, record->event, record->value);
 	if (strcmp(record->event, "phase") != 0 || !record->has_ns)
 		return;
 	if (!s->first_ns)
@@ -51,6 +33,7 @@ static void own_event(struct run_summary *s, const struct client_record *record)
 		s->ended = true;
 	else if (strncmp(event, "refused", 7) == 0)      /* and refused-by-guest: it could not apply what it got */
 		snprintf(s->refused, sizeof s->refused, "%s: %s", event, record->bytes ? record->bytes : "");
+	s->fate.ended = s->ended;
 }
 
 void run_summary_add(struct run_summary *s, const struct client_record *record)
@@ -70,13 +53,7 @@ void run_summary_add(struct run_summary *s, const struct client_record *record)
 
 int run_summary_status(const struct run_summary *s)
 {
-	switch (s->outcome) {
-	case RUN_EXITED: return (int)(s->value & 255);
-	case RUN_KILLED: return 128 + (int)(s->value & 127);
-	case RUN_UNSTARTED: return s->value == ENOENT ? 127 : 126;
-	case RUN_UNKNOWN: break;
-	}
-	return RUN_FAILED;
+	return fate_status(&s->fate);
 }
 
 __attribute__((format(printf, 3, 4)))
@@ -91,12 +68,13 @@ static void add(char *line, size_t size, const char *format, ...)
 
 static void add_outcome(const struct run_summary *s, char *line, size_t size)
 {
-	const char *name = sigabbrev_np(s->value < NSIG ? (int)s->value : 0);
-	switch (s->outcome) {
-	case RUN_EXITED: add(line, size, "exit %llu", (unsigned long long)s->value); break;
-	case RUN_KILLED: add(line, size, "killed by %s%s", name ? "SIG" : "a signal", name ? name : ""); break;
-	case RUN_UNSTARTED: add(line, size, "not started: %s", strerror((int)s->value)); break;
-	case RUN_UNKNOWN: add(line, size, "exit unknown"); break;
+	const struct fate *fate = &s->fate;
+	const char *name = sigabbrev_np(fate->value < NSIG ? (int)fate->value : 0);
+	switch ((enum fate_outcome)fate->outcome) {
+	case FATE_EXITED: add(line, size, "exit %u", fate->value); break;
+	case FATE_KILLED: add(line, size, "killed by %s%s", name ? "SIG" : "a signal", name ? name : ""); break;
+	case FATE_UNSTARTED: add(line, size, "not started: %s", strerror((int)fate->value)); break;
+	default: add(line, size, run_summary_status(s) ? "exit unknown" : "ended"); break;
 	}
 }
 

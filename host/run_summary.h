@@ -8,14 +8,10 @@
 #include <stdint.h>
 
 #include "client.h"
-
-enum run_outcome { RUN_UNKNOWN, RUN_EXITED, RUN_KILLED, RUN_UNSTARTED };
-
-#define RUN_FAILED 125           /* the exit status when the machine or what it needs failed */
+#include "fate.h"
 
 struct run_summary {
-	enum run_outcome outcome;        /* of the workload, by its last event */
-	uint64_t value;                  /* exit code, signal or errno */
+	struct fate fate;
 	uint64_t first_ns, handoff_ns;   /* init's first phase, and its last; 0: not seen */
 	uint64_t lines, bytes, lost;
 	bool booted;                     /* hawserd had a boot session with it */
@@ -34,7 +30,6 @@ struct run_facts {
 };
 
 void run_summary_add(struct run_summary *s, const struct client_record *record);
-/* The workload's, RUN_FAILED when it is unknown. */
 int run_summary_status(const struct run_summary *s);
 /* "exit 0; CID 3, kernel 0.048 s, init 0.9 ms, 214 lines, 11.3 KiB, 0 lost, tcg, 0.71 s" */
 const char *run_summary_line(const struct run_summary *s, const struct run_facts *facts, char *line, size_t size);

@@ -65,6 +65,16 @@ static void put_streams(struct json_out *out, const struct store *store)
 	json_put_close(out, '}');
 }
 
+static void put_fate(struct json_out *out, const struct fate *fate)
+{
+	json_put_bool(out, "ready", fate->ready);
+	json_put_bool(out, "failed", fate->failed);
+	json_put_bool(out, "powered", fate->powered);
+	json_put_bool(out, "ended", fate->ended);
+	json_put_string(out, "outcome", fate_name(fate->outcome));
+	json_put_u64(out, "value", fate->value);
+}
+
 static void put_epoch(struct json_out *out, const struct store *store)
 {
 	json_put_open(out, "epoch", '{');
@@ -72,6 +82,7 @@ static void put_epoch(struct json_out *out, const struct store *store)
 	json_put_string(out, "boot", *store->who.boot ? store->who.boot : NULL);
 	json_put_u64(out, "next", store->next);
 	json_put_u64(out, "acknowledged", store->durable);
+	put_fate(out, &store->fate);
 	json_put_close(out, '}');
 }
 

@@ -97,6 +97,7 @@ void store_clear(struct store *store)
 		store->streams[s] = (struct store_stream){ 0 };
 	}
 	store->next = store->durable = store->received = 0;
+	store->fate = (struct fate){ 0 };
 }
 
 void store_finish(struct store *store)

@@ -34,6 +34,7 @@
 #include <stdint.h>
 
 #include "epoch.h"
+#include "fate.h"
 #include "journal.h"
 #include "journald.h"
 #include "line.h"
@@ -111,6 +112,7 @@ struct store {
 
 	struct epoch epoch;
 	struct logline_who who;
+	struct fate fate;                /* of the last epoch's machine */
 	bool epoch_changed, changed;     /* what the journal has not got */
 	uint64_t next;                   /* all below is taken, */
 	uint64_t durable;                /* all below may be acknowledged */

@@ -10,6 +10,7 @@ enum entry_type {
 	ENTRY_MORE,              /* more bytes of it */
 	ENTRY_DROP,              /* it is written */
 	ENTRY_PAST,              /* counts of one stream in all epochs before */
+	ENTRY_FATE,              /* how its machine fares */
 };
 
 static void put_count(struct wire_out *out, const struct store_count *count)
@@ -55,6 +56,28 @@ static void put_state(struct wire_out *out, const struct store *store)
 	put_mark(out, &store->text);
 	put_mark(out, &store->json);
 	wire_end(out);
+}
+
+static void put_fate(struct wire_out *out, const struct fate *fate)
+{
+	wire_begin(out, ENTRY_FATE);
+	wire_put_u8(out, fate->outcome);
+	wire_put_u32(out, fate->value);
+	wire_put_u8(out, (uint8_t)(fate->ready | fate->failed << 1 | fate->powered << 2 | fate->ended << 3));
+	wire_end(out);
+}
+
+static void get_fate(struct wire_in *in, struct fate *fate)
+{
+	uint8_t flags;
+
+	fate->outcome = wire_get_u8(in);
+	fate->value = wire_get_u32(in);
+	flags = wire_get_u8(in);
+	fate->ready = flags & 1;
+	fate->failed = flags & 2;
+	fate->powered = flags & 4;
+	fate->ended = flags & 8;
 }
 
 static void put_counts(struct wire_out *out, enum entry_type type, uint8_t s, const struct store_counts *counts)
@@ -126,6 +149,8 @@ void store_journal_put(const struct store *store, bool whole)
 			put_counts(out, ENTRY_COUNTS, s, &stream->now);
 		put_line(out, s, &stream->line, whole);
 	}
+	if (store->streams[WIRE_STREAM_INIT].changed || whole)
+		put_fate(out, &store->fate);
 	put_state(out, store);
 }
 
@@ -213,6 +238,10 @@ static bool replay_entry(void *context, const struct wire_frame *frame)
 		break;
 	case ENTRY_TOKENS:
 		wire_get_bytes(&in, store->epoch.hash, sizeof store->epoch.hash);
+		break;
+	case ENTRY_FATE:
+		get_fate(&in, &store->fate);
+		ok = store->fate.outcome < FATE_OUTCOMES;
 		break;
 	case ENTRY_STATE:
 		store->epoch.state = wire_get_u8(&in);

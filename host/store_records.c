@@ -56,6 +56,7 @@ static void take_event(struct store *store, const struct wire_record *record, ui
 
 	if (!wire_event_decode(record, &event))
 		return;                  /* cannot be: the frame was decoded as a whole */
+	fate_event(&store->fate, event.code, event.value);
 	note.event = wire_event_name(event.code);
 	note.code = event.code;
 	note.value = event.value;
@@ -192,6 +193,7 @@ const char *store_end(struct store *store, const struct wire_log *log)
 	account(store);
 	store_note(store, "end", "%llu records", (unsigned long long)store->next);
 	store->epoch.state = EPOCH_ENDED;
+	store->fate.ended = true;
 	return NULL;
 }
 

@@ -182,7 +182,7 @@ static _Noreturn void forward(int from, int relay, const struct address *to)
 	pump(from, (struct pump){ relay, ends[1], NULL });
 }
 
-/* The credential's text, which may end with a newline. NULL, or what is wrong with it. */
+/* The credential's text, which may end with a newline. */
 static bool credential_parse(struct wire_text text, struct address *to)
 {
 	static const char names[][14] = { "vsock:", "vsock-stream:" };

@@ -121,3 +121,46 @@ def test_kill_leaves_nothing_behind(victim, tmp_path):
         finally:
             for pid in processes(mark):
                 os.kill(pid, signal.SIGKILL)
+
+
+# --- readiness ------------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="session")
+def notifier(tmp_path_factory):
+    """A machine's directory with the program notify in it, which sends its words to $NOTIFY_SOCKET."""
+    directory = tmp_path_factory.mktemp("notify") / "notifier"
+    (directory / "files/usr/bin").mkdir(parents=True)
+    (directory / "vm.json").write_text("{}")
+    headers = subprocess.run([TOP / "scripts/musl-headers"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    subprocess.run([os.environ.get("MUSL_CC", "musl-gcc"), "-static", "-Os", "-s", "-isystem", headers.strip(), "-o",
+                    directory / "files/usr/bin/notify", TOP / "tests/boot/notify.c"], check=True)
+    return directory
+
+
+def run_ready(directory, script, *options, **more):
+    return subprocess.run([HAWSER, "run", "--private", *options, directory, "--", "sh", "-c", script], text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=BOUND_S,
+                          **more)
+
+
+def test_ready(notifier):
+    """The rest of it is test_run_fates.py's."""
+    run = run_ready(notifier, "notify STATUS=x READY=1; exit 7", "--wait-ready", "100")
+    assert run.returncode == 7 and "ready after " in run.stderr
+
+
+@pytest.mark.parametrize("script, status, words", [
+    ("exec tail /dev/zero", 137, "killed by SIGKILL"), ("poweroff; sleep 100", 143, "killed by SIGTERM")])
+def test_ends(notifier, script, status, words):
+    run = run_ready(notifier, script)
+    assert run.returncode == status and words in run.stderr
+
+
+@pytest.mark.parametrize("script, status", [("poweroff", 0), ("notify EXIT_STATUS=9; poweroff", 9), ("exit 0", 125)])
+def test_nobody_watches(notifier, script, status):
+    """Where PID 1 is the program itself, its exit status is what it says, or that the machine was ended in order."""
+    (notifier / "vm.json").write_text('{ "process": { "args": ["x"] }, "hawser": { "handoff": { "mode": "exec" } } }')
+    try:
+        assert run_ready(notifier, script).returncode == status
+    finally:
+        (notifier / "vm.json").write_text("{}")

@@ -55,6 +55,37 @@ static void test_status(void **state)
 	assert_int_equal(run_summary_status(&s), 126);
 }
 
+/* PID 1 that is watched by nobody ends with its machine. */
+static void test_status_of_no_program(void **state)
+{
+	(void)state;
+	event("power", 1);
+	assert_int_equal(run_summary_status(&s), 125);
+	add("{\"stream\":\"hawserd\",\"event\":\"end\",\"text\":\"\"}");
+	assert_int_equal(run_summary_status(&s), 0);
+	event("exit-status", 9);
+	assert_int_equal(run_summary_status(&s), 9);
+	event("exited", 3);
+	event("exit-status", 4);
+	assert_int_equal(run_summary_status(&s), 3);
+	s = (struct run_summary){ 0 };
+	event("failure", 0);
+	event("power", 1);
+	add("{\"stream\":\"hawserd\",\"event\":\"end\",\"text\":\"\"}");
+	assert_int_equal(run_summary_status(&s), 125);
+}
+
+static void test_ready(void **state)
+{
+	(void)state;
+	event("started", 44);
+	assert_false(s.fate.ready);
+	event("ready", 0);
+	assert_true(s.fate.ready);
+	event("restart", 1);
+	assert_false(s.fate.ready);
+}
+
 static void test_counts(void **state)
 {
 	(void)state;
@@ -90,7 +121,7 @@ static void test_guest_cannot_speak_for_hawserd(void **state)
 	add("{\"stream\":\"init\",\"ns\":1,\"event\":\"end\",\"text\":\"\"}");
 	add("{\"stream\":\"stdout\",\"ns\":1,\"message\":\"exited 0\"}");
 	assert_false(s.ended);
-	assert_int_equal(s.outcome, RUN_UNKNOWN);
+	assert_int_equal(s.fate.outcome, FATE_UNKNOWN);
 }
 
 static void test_sentence(void **state)
@@ -107,8 +138,8 @@ static void test_sentence(void **state)
 	s.bytes = 11571;
 	assert_string_equal(run_summary_line(&s, &facts, line, sizeof line),
 		"exit 0; CID 3, kernel 0.048 s, init 0.9 ms, 214 lines, 11.3 KiB, 0 lost, tcg, 0.71 s");
-	s.outcome = RUN_KILLED;
-	s.value = 9;
+	s.fate.outcome = FATE_KILLED;
+	s.fate.value = 9;
 	s.lines = 1;
 	s.bytes = 3 << 20;
 	assert_string_equal(run_summary_line(&s, &facts, line, sizeof line),
@@ -119,6 +150,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_status, fresh),
+		cmocka_unit_test_setup(test_status_of_no_program, fresh),
+		cmocka_unit_test_setup(test_ready, fresh),
 		cmocka_unit_test_setup(test_counts, fresh),
 		cmocka_unit_test_setup(test_life, fresh),
 		cmocka_unit_test_setup(test_guest_cannot_speak_for_hawserd, fresh),
