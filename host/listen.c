@@ -14,7 +14,7 @@
 #include "session.h"
 
 #define STRANGERS_A_SECOND 8
-#define ACCEPTS_A_ROUND 64       /* then the sessions have their turn; what waits is signalled again */
+#define ACCEPTS_A_ROUND 4        /* then the sessions have their turn; what waits is signalled again */
 
 /* --- listeners -------------------------------------------------------------------------------------------------- */
 

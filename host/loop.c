@@ -8,7 +8,8 @@
 
 #include "loop.h"
 
-#define EVENTS_A_ROUND 64        /* few, so that timers are never far behind */
+#define EVENTS_A_ROUND 64        /* few, so that timers are never far behind, */
+#define TIMERS_A_ROUND 16        /* nor events, when a thousand deadlines come at once */
 
 /* --- timers: a binary heap, the earliest at the top ------------------------------------------------------------- */
 
@@ -82,7 +83,7 @@ static void timers_fire(struct loop *loop)
 {
 	struct timer *timer;
 
-	while (loop->n_timers && (timer = loop->heap[1])->at <= loop->now) {
+	for (int i = 0; i < TIMERS_A_ROUND && loop->n_timers && (timer = loop->heap[1])->at <= loop->now; i++) {
 		timer_stop(loop, timer);
 		timer->fire(timer);
 	}

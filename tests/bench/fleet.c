@@ -14,6 +14,7 @@
  *     end FIRST COUNT AT_ONCE               END, and the end of the session
  *     visit FIRST COUNT AT_ONCE TIMES       connect, HELLO, and gone: at the first answer, or every other one at once
  *     feed PATH COUNT EACH TIMES            the same records as lines into COUNT connections to PATH, EACH in a write
+ *     machines TEMPLATE VMS COUNT           makes their directories, of links to what TEMPLATE has
  *     hostile FIRST COUNT EACH FLOODER      EACH slow connections to COUNT machines, for ever, and one that floods
  *
  * Each is answered when it is done: "done NS N MEDIAN P99 MAX", all of it and a single one's time.
@@ -29,6 +30,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -599,16 +601,43 @@ static _Noreturn void run_hostile(unsigned per_vm, unsigned flooder)
 	}
 }
 
+/* --- their directories ------------------------------------------------------------------------------------------- */
+
+static void run_machines(const char *template, const char *vms)
+{
+	static const char *const files[] = { "vm.json", "credentials/key" };
+	char from[512], to[512];
+
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(to, sizeof to, "%s/g%05u", vms, i);
+		mkdir(to, 0755);
+		snprintf(to, sizeof to, "%s/g%05u/credentials", vms, i);
+		mkdir(to, 0700);
+		for (size_t f = 0; f < sizeof files / sizeof *files; f++) {
+			snprintf(from, sizeof from, "%s/%s", template, files[f]);
+			snprintf(to, sizeof to, "%s/g%05u/%s", vms, i, files[f]);
+			if (link(from, to))
+				die("%s: %s", to, strerror(errno));
+		}
+	}
+	printf("done 0 %u 0 0 0\n", count);
+	fflush(stdout);
+}
+
 /* --- what is to be done ------------------------------------------------------------------------------------------ */
 
 static void obey(const char *order)
 {
-	char what[16], path[ADDRESS_PATH_MAX + 1];
+	char what[16], path[ADDRESS_PATH_MAX + 1], vms[ADDRESS_PATH_MAX + 1];
 	unsigned third = 0;
 	unsigned long long fourth = 0;
 
 	if (sscanf(order, "feed %107s %u %u %llu", path, &count, &each, &fourth) == 4) {
 		run_feed(path, fourth);
+		return;
+	}
+	if (sscanf(order, "machines %107s %107s %u", path, vms, &count) == 3) {
+		run_machines(path, vms);
 		return;
 	}
 	if (sscanf(order, "%15s %u %u %u %llu", what, &first, &count, &third, &fourth) < 4)
