@@ -289,6 +289,7 @@ install: all image manual
 	done
 	install -m 644 host/system/hawser.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hawser
 	ln -sf hawser $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hawserd
+	install -m 644 host/system/hawserd.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	sed 's|@sbindir@|$(PREFIX)/sbin|' host/system/hawserd.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/hawserd.service
 	install -m 644 host/system/hawser.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/hawser.conf
 	install -m 644 README.md LICENSE docs/*.md docs/*.json $(DESTDIR)$(PREFIX)/share/doc/hawser/

@@ -12,6 +12,7 @@
 #include "../vsock/address.h"
 #include "../vsock/dial.h"
 #include "binding.h"
+#include "handover.h"
 
 static const char *last_component(const char *path)
 {
@@ -81,6 +82,18 @@ static int listen_unix(int dirfd, const char *path, struct problem *problem)
 	return fd;
 }
 
+/* A socket's name has its directory's number in it, and tells the reader which machine it is: no two are the same. */
+static int number_of_its_own(int fd)
+{
+	while (fd >= 0 && handover_uses(fd)) {
+		int other = fcntl(fd, F_DUPFD_CLOEXEC, fd + 1);
+
+		close(fd);
+		fd = other;
+	}
+	return fd;
+}
+
 int binding_dir_open(const char *path, bool follow, struct problem *problem)
 {
 	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = follow ? 0 : RESOLVE_NO_SYMLINKS };
@@ -97,20 +110,32 @@ int binding_dir_open(const char *path, bool follow, struct problem *problem)
 		problem_set(problem, path, 0, 0, errno == ELOOP ? "a symbolic link is in its path; use the real one"
 			: "its directory: %s", strerror(errno));
 	free(parent);
-	return fd;
+	return number_of_its_own(fd);
+}
+
+/* The socket that listens at the path already, and that was handed over to us. */
+static int handed_over(int dirfd, const char *path)
+{
+	struct stat st;
+
+	return fstatat(dirfd, last_component(path), &st, AT_SYMLINK_NOFOLLOW) || !S_ISSOCK(st.st_mode) ? -1
+		: handover_unix(path, st.st_dev, st.st_ino);
 }
 
 int binding_open(struct binding *binding, int dirfd, const char *path, struct problem *problem)
 {
 	struct stat st;
 
-	*binding = (struct binding){ .fd = listen_unix(dirfd, path, problem) };
+	*binding = (struct binding){ .fd = handed_over(dirfd, path) };
+	if (binding->fd < 0)
+		binding->fd = listen_unix(dirfd, path, problem);
 	if (binding->fd < 0)
 		return -1;
 	snprintf(binding->name, sizeof binding->name, "%s", last_component(path));
 	if (*binding->name && !fstatat(dirfd, binding->name, &st, AT_SYMLINK_NOFOLLOW)) {
 		binding->dev = st.st_dev;
 		binding->ino = st.st_ino;
+		handover_keep(binding->fd, st.st_dev, st.st_ino);
 	}
 	return 0;
 }
@@ -140,6 +165,13 @@ void binding_close(struct binding *binding, int dirfd)
 	if (*binding->name && !fstatat(dirfd, binding->name, &st, AT_SYMLINK_NOFOLLOW) && S_ISSOCK(st.st_mode) &&
 			st.st_dev == binding->dev && st.st_ino == binding->ino)
 		unlinkat(dirfd, binding->name, 0);
-	close(binding->fd);
+	handover_forget(binding->dev, binding->ino);
+	binding_leave(binding);
+}
+
+void binding_leave(struct binding *binding)
+{
+	if (binding->fd >= 0)
+		close(binding->fd);
 	binding->fd = -1;
 }

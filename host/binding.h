@@ -20,7 +20,7 @@ struct binding {
 int binding_dir_open(const char *path, bool follow, struct problem *problem);
 /*
  * Listens at path, where only the owner can connect. What is there already is removed if it is a socket of ours that
- * nobody listens on; everything else is a problem. dirfd is the directory that path lies in, and must stay open as long
+ * nobody listens on; everything else is a problem. One that was handed over to us is taken as it is. dirfd is the directory that path lies in, and must stay open as long
  * as the socket: nothing is followed on the way, and its number is in the name that the socket is bound to. -1 with the
  * problem set.
  */
@@ -32,5 +32,7 @@ int binding_open(struct binding *binding, int dirfd, const char *path, struct pr
 int binding_dial(int dirfd, const char *path);
 /* Removes the file, too, if it is still the socket's. */
 void binding_close(struct binding *binding, int dirfd);
+/* Lets it go: whoever it was handed to for keeping (handover.h) has it, and the file stays. */
+void binding_leave(struct binding *binding);
 
 #endif

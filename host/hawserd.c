@@ -23,6 +23,7 @@
 #include "../vsock/log.h"
 #include "boot.h"
 #include "daemon.h"
+#include "handover.h"
 #include "local.h"
 #include "logs.h"
 #include "monitor.h"
@@ -271,7 +272,9 @@ static int vsock_open(const struct daemonconfig *config, int fds[static LISTEN_S
 		struct address address = address_vsock(ADDRESS_CID_ANY, config->port + s);
 		char text[ADDRESS_TEXT];
 
-		fds[s] = config->vsock ? address_listen(&address) : -1;
+		fds[s] = config->vsock ? handover_vsock(config->port + s) : -1;
+		if (fds[s] < 0 && config->vsock)
+			fds[s] = address_listen(&address);
 		if (fds[s] < 0 && config->vsock)
 			return problem_set(problem, address_format(&address, text), 0, 0, "cannot listen: %s", strerror(-fds[s]));
 	}
@@ -465,6 +468,7 @@ static int server_main(struct daemon *daemon, const struct monitor *monitor)
 		log_error("%s", problem.text);
 		return EXIT_SYSTEM;
 	}
+	handover_close();
 	close(monitor->runtime_fd);
 	if (monitor->vms_fd >= 0)
 		close(monitor->vms_fd);
@@ -483,6 +487,7 @@ static int monitor_main(struct daemon *daemon)
 	pid_t server;
 	int status;
 
+	handover_init();
 	if (prepare(daemon, &monitor, &problem)) {
 		log_error("%s", problem.text);
 		monitor_finish(&monitor);

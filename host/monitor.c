@@ -15,6 +15,7 @@
 #include "../vsock/dial.h"
 #include "../vsock/log.h"
 #include "channel.h"
+#include "handover.h"
 #include "listen.h"
 #include "monitor.h"
 #include "reader.h"
@@ -54,10 +55,13 @@ static uint64_t now(void)
 
 /* --- sockets ---------------------------------------------------------------------------------------------------- */
 
-static void binding_destroy(struct monitor_binding *b)
+static void binding_destroy(struct monitor_binding *b, bool leave)
 {
 	for (int s = 0; s < LISTEN_SERVICES; s++)
-		binding_close(&b->sockets[s], b->dir);
+		if (leave)
+			binding_leave(&b->sockets[s]);
+		else
+			binding_close(&b->sockets[s], b->dir);
 	if (b->dir >= 0)
 		close(b->dir);
 	LIST_REMOVE(b, of_monitor);
@@ -98,7 +102,7 @@ static struct monitor_binding *binding_make(struct monitor *monitor, uint32_t re
 	}
 	if (r >= 0 && b->name && b->base)
 		return b;
-	binding_destroy(b);
+	binding_destroy(b, false);
 	return NULL;
 }
 
@@ -111,7 +115,7 @@ static void take_bind(struct monitor *monitor, struct monitor_reader *reader, co
 	int fds[LISTEN_SERVICES];
 
 	if (b && strcmp(b->base, ask->base)) {
-		binding_destroy(b);
+		binding_destroy(b, false);
 		b = NULL;
 	}
 	if (!b)
@@ -125,7 +129,10 @@ static void take_bind(struct monitor *monitor, struct monitor_reader *reader, co
 	split_send(reader->channel, &answer, fds, b ? LISTEN_SERVICES : 0, true);
 }
 
-/* What a reader has not asked for again is of machines that are gone; all: the reader is not needed any more. */
+/*
+ * What a reader has not asked for again is of machines that are gone; all: the reader is not needed any more. The one of
+ * the settings is needed until our end, which its sockets may outlive; attached machines go with their tool.
+ */
 static void bindings_sweep(struct monitor *monitor, uint32_t reader, bool all)
 {
 	struct monitor_binding *b = LIST_FIRST(&monitor->bindings), *next;
@@ -133,7 +140,7 @@ static void bindings_sweep(struct monitor *monitor, uint32_t reader, bool all)
 	for (; b; b = next) {
 		next = LIST_NEXT(b, of_monitor);
 		if (b->reader == reader && (all || !b->used))
-			binding_destroy(b);
+			binding_destroy(b, all && !reader && handover_keeps());
 	}
 }
 
@@ -337,11 +344,13 @@ static void reader_event(struct monitor *monitor, struct monitor_reader *reader)
 	} else if (r > 0 && message.type == SPLIT_UNBIND) {
 		b = binding_find(monitor, reader->number, message.name.name);
 		if (b)
-			binding_destroy(b);
+			binding_destroy(b, false);
 	} else if (r > 0 && message.type == SPLIT_DECRYPT) {
 		take_decrypt(reader, message.credential.name, fds[0]);
 	} else if (r > 0 && message.type == SPLIT_SCANNED) {
 		bindings_sweep(monitor, reader->number, false);
+		if (!reader->number)
+			handover_finish();
 	} else if (r > 0 || r == -EBADMSG) {
 		kill(reader->pid, SIGKILL);
 	} else {
@@ -561,6 +570,10 @@ void monitor_finish(struct monitor *monitor)
 		if (reader->pid && !kill(reader->pid, SIGKILL))
 			waitpid(reader->pid, NULL, 0);
 		reader_remove(monitor, reader);
+	}
+	if (handover_keeps()) {
+		binding_leave(&monitor->control);
+		binding_leave(&monitor->scrape);
 	}
 	binding_close(&monitor->control, monitor->runtime_fd);
 	binding_close(&monitor->scrape, monitor->scrape_dir);

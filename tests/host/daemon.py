@@ -82,7 +82,7 @@ class Host:
         spare.rename(directory / "vm.json")
         return directory
 
-    def start(self, *options, wait=True, before=(), **popen):
+    def start(self, *options, wait=True, before=(), more_fds=(), **popen):
         # No real guest dials as often as these.
         limits = dict({"helloRateVm": 0}, **self.config.get("limits", {}))
         (self.top / "hawserd.json").write_text(json.dumps(dict(self.config, limits=limits)))
@@ -90,7 +90,7 @@ class Host:
         self.process = subprocess.Popen(
             [*before, HAWSERD, "--config", self.top / "hawserd.json", "--vms", self.vms, "--state", self.state,
              "--runtime", self.run, "--log-level", "debug", "--ready-fd", str(theirs), *options],
-            stdin=subprocess.DEVNULL, stderr=open(self.output, "ab"), pass_fds=[theirs], **popen)
+            stdin=subprocess.DEVNULL, stderr=open(self.output, "ab"), pass_fds=[theirs, *more_fds], **popen)
         os.close(theirs)
         said = os.read(ready, 1) if wait else b"\n"
         os.close(ready)

@@ -28,7 +28,11 @@ class Manager:
         return {"env": dict(os.environ, NOTIFY_SOCKET=self.path, **more)}
 
     def hear(self):
-        return dict(line.split("=", 1) for line in self.sock.recv(4096).decode().splitlines())
+        """The next note that is not about sockets to keep."""
+        while True:
+            note = dict(line.split("=", 1) for line in self.sock.recv(4096).decode().splitlines())
+            if "FDNAME" not in note:
+                return note
 
     def hear_of(self, key):
         while key not in (said := self.hear()):
