@@ -39,7 +39,10 @@ static void ring_empty(void)
 	while (ring_unsent(&ring, sent)) {
 		struct wire_out out = { .buf = frame, .size = sizeof frame };
 
-		next = ring_frame(&ring, sent, &out);
+		struct ring_run run;
+
+		next = ring_frame(&ring, sent, &out, &run);
+		wire_put_bytes(&out, run.bytes, run.len);
 		FUZZ_NEED(next > sent);
 		fuzz_sent(frame, out.len);
 		sent = next;
@@ -49,7 +52,7 @@ static void ring_empty(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct source_orders orders = { false, false };
+	bool close = false;
 
 	for (size_t at = 0; at + 3 <= size;) {
 		unsigned id = data[at] % SOURCES;
@@ -59,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		at += 3;
 		len = len < size - at ? len : size - at;
 		send(ends[id], data + at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-		source_read(&sources, (enum source_id)id, &ring, &orders, &blocked);
+		source_read(&sources, (enum source_id)id, &ring, &close, &blocked);
 		ring_empty();
 		at += len;
 	}
