@@ -108,8 +108,8 @@ def test_a_stream_that_never_ends_a_line(up):
     for _ in range(2000):
         guest.send_records([record(sim.STDOUT, b"n" * 16000)])
         guest.wait_ack()
-    rss = next(int(line.split()[1]) for line in open(f"/proc/{up.pids()['server']}/status") if line.startswith("VmRSS"))
-    assert rss < 16 << 10
+    with open(f"/proc/{up.pids()['server']}/status") as status:
+        assert next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) < 16 << 10
     guest.end()
     pieces = [r for r in up.records() if r["stream"] == "stdout"]
     assert [len(r["message"]) for r in pieces] == [65536] * 488 + [2000 * 16000 - 488 * 65536]

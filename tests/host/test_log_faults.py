@@ -52,6 +52,23 @@ def check(host, machine):
     assert machine.full == "drop" or not machine.lost
 
 
+def check_end(host, machine):
+    """The last line of each stream is the last that was written, when boots follow each other in one file."""
+    status = host.status(machine.name)
+    assert status["epoch"]["state"] == "ended"
+    assert_account(status)
+    with open(host.state / "logs" / machine.name / "text.log", "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - (4 << 20)))
+        tail = file.read()
+    tail = tail[tail.rindex(b"hawserd boot: "):]
+    for stream in WRITERS:
+        lines, size = machine.made[stream]
+        if lines:
+            assert status["streams"][stream]["stored"]["bytes"] == size
+            last = [line for line in tail.split(b"\n") if line[28:].startswith(stream.encode() + b" ")][-1]
+            assert int(last.split(b" ")[2]) == lines - 1
+
+
 def start(host, *names, **popen):
     for name in names:
         host.vm(name)
@@ -140,6 +157,21 @@ def test_33_relays_are_killed(host, machines):
         machine.order("relay")
         wait_for(lambda: b"init [relay %d]" % n in host.text(), "the next relay")
     flows(machine)
+
+
+def test_35_the_last_line(host, machines):
+    """Of machines that end while they write; as many as FAULT_35_TIMES says."""
+    times = int(os.environ.get("FAULT_35_TIMES", "50"))
+    host.config["log"]["maxBytes"] = 0       # one file
+    start(host, "vm")
+    for n in range(times):
+        machine = Machine(host, "vm", full="block", seed=n)
+        machine.order("burst 5000")
+        time.sleep(0.02)
+        machine.end()
+        check_end(host, machine)
+        machine.kill()
+    assert host.text().count(b"hawserd end: ") == times
 
 
 # --- one of many ----------------------------------------------------------------------------------------------------

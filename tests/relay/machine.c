@@ -188,8 +188,8 @@ static _Noreturn void writer_run(int stream, int fd, uint64_t seed)
 			writer->bytes += stream == SYSLOG ? len - 1 : len;
 			writer->lines++;
 		}
-		if (!shared->ending)
-			clock_sleep_ms(random_below(&random, 400));
+		for (uint32_t pause = random_below(&random, 100); pause > 0 && !shared->ending && !writer->burst; pause--)
+			clock_sleep_ms(4);
 	}
 	_exit(0);
 }
