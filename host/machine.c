@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "findfile.h"
 #include "machine.h"
@@ -87,8 +89,8 @@ static void add_vsock(const struct machine *m, struct arglist *args)
  */
 char *machine_kernel_words(const struct machine *m)
 {
-	const char *words[] = { m->verbose ? "" : "quiet", m->kernel_args[0] ? m->kernel_args[0] : "",
-		m->kernel_args[1] ? m->kernel_args[1] : "" };
+	const char *words[] = { m->verbose ? "" : "quiet", m->secrets ? "init_on_free=1" : "",
+		m->kernel_args[0] ? m->kernel_args[0] : "", m->kernel_args[1] ? m->kernel_args[1] : "" };
 	char *line = NULL;
 	size_t len;
 	FILE *to = open_memstream(&line, &len);
@@ -182,5 +184,15 @@ bool machine_listening(const char *path)
 	}
 	if (table)
 		fclose(table);
+	return found;
+}
+
+bool machine_has_secrets(const char *dir)
+{
+	static const char *const names[] = { "credentials", "credentials.encrypted" };
+	char path[PATH_MAX];
+	bool found = false;
+	for (size_t i = 0; i < sizeof names / sizeof *names && !found; i++)
+		found = snprintf(path, sizeof path, "%s/%s", dir, names[i]) < (int)sizeof path && access(path, F_OK) == 0;
 	return found;
 }

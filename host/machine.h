@@ -27,9 +27,12 @@ struct machine {
 	uint32_t tsc_khz;                        /* TCG: the processor's clock; 0: the guest measures it itself */
 	const char *dir;                         /* the run's directory */
 	const char *socket, *base;               /* NULL: the two above, in dir */
+	bool secrets;                            /* it has credentials: the guest's kernel clears what it frees */
 	const char *kernel_args[2];              /* NULL or empty: none; appended in this order */
 };
 
+/* Whether there are credentials in it, good or bad: that is hawserd's to judge. */
+bool machine_has_secrets(const char *dir);
 /* $HAWSER_QEMU, or QEMU for this architecture in $PATH; on the heap. NULL, with *name what was looked for. */
 char *machine_qemu_find(const char **name);
 /* $HAWSER_VHOST_DEVICE_VSOCK, or vhost-device-vsock in $PATH or beside this program. */

@@ -30,7 +30,7 @@ void run_dry(struct run *r)
 		.qemu = "qemu-system-x86_64", .kernel = r->kernel, .initrd = r->initrd, .kvm = r->o.accel != ACCEL_TCG,
 		.vhost = r->o.vhost, .verbose = r->o.serial, .cid = cid ? cid : RUN_CID_DEFAULT,
 		.memory_mib = r->config->memory_mib, .cpus = r->config->cpus, .base = base,
-		.kernel_args = { r->config->kernel_args, r->o.append },
+		.secrets = machine_has_secrets(r->dir), .kernel_args = { r->config->kernel_args, r->o.append },
 	};
 
 	if (!base || !vmm_print(r->o.vmm, &m, stdout, stderr) || fflush(stdout))

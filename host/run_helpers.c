@@ -25,7 +25,8 @@ static int machine_set(struct run *r)
 		.qemu = r->qemu, .kernel = r->kernel, .initrd = r->initrd,
 		.q35 = r->o.vmm == VMM_QEMU_Q35, .vhost = r->o.vhost, .verbose = r->o.serial,
 		.cid = cid ? cid : RUN_CID_DEFAULT, .memory_mib = r->config->memory_mib, .cpus = r->config->cpus,
-		.dir = r->janitor.dir, .kernel_args = { r->config->kernel_args, r->o.append },
+		.dir = r->janitor.dir, .secrets = machine_has_secrets(r->dir),
+		.kernel_args = { r->config->kernel_args, r->o.append },
 	};
 	return 0;
 }

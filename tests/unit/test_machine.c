@@ -137,12 +137,24 @@ static void test_remembered(void **state)
 	assert_true(accel_remember(file, key, ACCEL_KVM) < 0);
 }
 
+/* Before the words of the configuration, which can say otherwise: the kernel takes the last. */
+static void test_secrets(void **state)
+{
+	(void)state;
+	struct machine m = { .qemu = "qemu", .kernel = "vmlinux", .dir = "/run/x", .cid = 3, .secrets = true,
+		.kernel_args = { "init_on_free=0", NULL } };
+	struct arglist args = { 0 };
+	machine_qemu_args(&m, &args);
+	assert_non_null(strstr(joined(&args), " init_on_free=1 init_on_free=0"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tcg),
 		cmocka_unit_test(test_kvm_vhost),
 		cmocka_unit_test(test_command_line),
+		cmocka_unit_test(test_secrets),
 		cmocka_unit_test(test_ticks),
 		cmocka_unit_test(test_device),
 		cmocka_unit_test(test_listening),
