@@ -168,13 +168,16 @@ static bool epoch_take(struct boot *boot, const struct wire_hello *hello)
 static bool may_boot(struct boot *boot)
 {
 	struct vm *vm = boot->vm;
+	enum epoch_verdict verdict = epoch_judge(&vm->store.epoch, boot->hello.boot_id);
 
 	if (vm_revoked(vm))
 		boot_refuse(boot, WIRE_REFUSE_REVOKED, "an administrator has revoked it; hawser rearm lets it boot again");
 	else if (vm->store.error)
 		boot_refuse(boot, WIRE_REFUSE_BUSY, "the host cannot write its state");
-	else if (epoch_judge(&vm->store.epoch, boot->hello.boot_id) == EPOCH_ALIVE)
+	else if (verdict == EPOCH_ALIVE)
 		boot_refuse(boot, WIRE_REFUSE_EPOCH_ALIVE, "this boot has been served, and its log may still come back");
+	else if (verdict == EPOCH_USED)
+		boot_refuse(boot, WIRE_REFUSE_EPOCH_ALIVE, "this boot has been served, and is over; a clone must be booted anew");
 	else
 		return true;
 	return false;

@@ -30,11 +30,14 @@ static bool token_new(struct epoch *epoch)
 
 enum epoch_verdict epoch_judge(const struct epoch *epoch, const uint8_t boot_id[static WIRE_BOOT_ID])
 {
+	static const uint8_t none[WIRE_BOOT_ID];
+	bool same = !memcmp(epoch->boot_id, boot_id, WIRE_BOOT_ID) && memcmp(boot_id, none, WIRE_BOOT_ID);
+
 	if (epoch->state == EPOCH_LIVE)
 		return EPOCH_ALIVE;
-	if (epoch->state == EPOCH_OPEN && !memcmp(epoch->boot_id, boot_id, WIRE_BOOT_ID))
-		return EPOCH_AGAIN;
-	return EPOCH_FRESH;
+	if (epoch->state == EPOCH_OPEN)
+		return same ? EPOCH_AGAIN : EPOCH_FRESH;
+	return same ? EPOCH_USED : EPOCH_FRESH;
 }
 
 bool epoch_begin(struct epoch *epoch, const uint8_t boot_id[static WIRE_BOOT_ID], uint64_t offset_ns)

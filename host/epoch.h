@@ -34,7 +34,8 @@ struct epoch {
 	uint64_t offset_ns;                      /* wall clock less the guest's boot time, at the first HELLO */
 };
 
-enum epoch_verdict { EPOCH_FRESH, EPOCH_AGAIN, EPOCH_ALIVE };
+/* USED: the epoch of this boot id is over; a machine that says it once more is a clone, or was restored. */
+enum epoch_verdict { EPOCH_FRESH, EPOCH_AGAIN, EPOCH_ALIVE, EPOCH_USED };
 
 /* What a HELLO with this boot id is: a new epoch, the open one once more, or to be refused. */
 enum epoch_verdict epoch_judge(const struct epoch *epoch, const uint8_t boot_id[static WIRE_BOOT_ID]);

@@ -233,6 +233,25 @@ def test_cut_at_every_byte(host):
     assert len(set(re.findall(rb"hawserd boot: (\S+),", host.text()))) == 1
 
 
+def test_clones_of_a_snapshot(host):
+    """Taken before PID 1 fetched: siblings with one boot id. The first that asks is served, and no other, ever."""
+    fill(host, credentials={"key": b"value"})
+    host.start()
+    first = host.guest()
+    clones = [host.guest(boot_id=first.boot_id) for _ in range(3)]
+    first.boot()
+    first.connect_log()
+    refused(sim.EPOCH_ALIVE, clones[0].boot)
+    first.end()
+    refused(sim.EPOCH_ALIVE, clones[0].boot)
+    wait_for(lambda: host.status()["epoch"]["state"] == "none")
+    refused(sim.EPOCH_ALIVE, clones[1].boot)
+    host.stop()
+    host.start()
+    assert "clone" in refused(sim.EPOCH_ALIVE, clones[2].boot)
+    host.guest().boot()
+
+
 # --- once -----------------------------------------------------------------------------------------------------------
 
 ONCE = {"credentials": {"delivery": "once"}}

@@ -52,10 +52,12 @@ static void a_living_epoch_serves_nobody(void **state)
 	epoch.state = EPOCH_LIVE;
 	assert_int_equal(epoch_judge(&epoch, boot_a), EPOCH_ALIVE);
 	assert_int_equal(epoch_judge(&epoch, boot_b), EPOCH_ALIVE);
+	/* The same boot once more is a clone of it. */
 	epoch.state = EPOCH_ENDED;
-	assert_int_equal(epoch_judge(&epoch, boot_a), EPOCH_FRESH);
+	assert_int_equal(epoch_judge(&epoch, boot_a), EPOCH_USED);
 	assert_int_equal(epoch_judge(&epoch, boot_b), EPOCH_FRESH);
 	epoch_over(&epoch);
+	assert_int_equal(epoch_judge(&epoch, boot_a), EPOCH_USED);
 	assert_int_equal(epoch_judge(&epoch, boot_b), EPOCH_FRESH);
 }
 
