@@ -75,12 +75,27 @@ static bool read_all(struct source *source, struct problem *problem)
 	return rc == 0;
 }
 
+/* That takes a key, which whoever checks need not have: what is in there counts as nothing. */
+static int decrypt_not(void *arg, const char *name, int fd, struct secret_vault *vault, struct problem *problem)
+{
+	(void)arg;
+	(void)name;
+	(void)fd;
+	(void)problem;
+	vault->len = 0;
+	return 0;
+}
+
 static bool check_contents(const struct vmconfig *config, int fd, const char *dir, struct source_totals *totals)
 {
 	struct problem problem;
+	static const struct source_decrypter decrypter = { decrypt_not, NULL };
 	struct source *source = source_create(config, fd, dir, true, &problem);
-	bool good = source && read_all(source, &problem);
+	bool good;
 
+	if (source)
+		source_decrypts(source, &decrypter);
+	good = source && read_all(source, &problem);
 	if (good)
 		*totals = source_totals(source);
 	else

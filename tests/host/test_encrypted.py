@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import guest_sim as sim
-from daemon import Host, refused, wait_for
+from daemon import HAWSERD, Host, refused, wait_for
 from guest_sim import Cut
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "secrets"))
@@ -145,6 +145,18 @@ def test_bounds(keyed):
     (keyed.folder / "c").write_bytes(bytes((2 << 20) + 1))
     refused(sim.CONFIG, keyed.guest().boot)
     assert keyed.said("c: has 2097153 bytes; a credential may have 2097152")
+
+
+def test_hawser_check_needs_no_key(keyed):
+    keyed.encrypt("key", b"secret")
+    environment = {key: value for key, value in keyed.env.items() if key != "SYSTEMD_CREDENTIAL_SECRET"}
+    done = subprocess.run([HAWSERD.parent / "hawser", "check", keyed.vms / "vm"], env=environment, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0 and "1 credential" in done.stdout, done.stdout
+    (keyed.folder / "no name").write_bytes(b"")
+    done = subprocess.run([HAWSERD.parent / "hawser", "check", keyed.vms / "vm"], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 1 and "credentials.encrypted/no name: is not a credential's name" in done.stdout
 
 
 def test_a_name_that_is_there_twice(keyed):
