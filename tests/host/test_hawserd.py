@@ -507,6 +507,36 @@ def test_those_who_say_nothing_are_closed(host, port):
     assert host.status()["connections"] == 0
 
 
+def test_a_thousand_who_take_their_time(host):
+    """Each sends a byte of its HELLO now and then. Honest guests are served meanwhile; at the deadline they go."""
+    host.config["limits"] = {"connectionsPerVm": 200}
+    host.config["helloTimeoutMs"] = 3000
+    for i in range(10):
+        host.vm("slow%d" % i)
+    host.vm("vm")
+    host.start()
+    guests = [host.guest("slow%d" % (i % 10)) for i in range(1000)]
+    slow = [guest.dial_boot() for guest in guests]
+    for at in range(3):
+        for guest, connection in zip(guests, slow):
+            try:
+                connection.sock.send(guest.hello()[at:at + 1])
+            except OSError:
+                pass             # it was too slow already
+        for _ in range(10):
+            guest = host.guest()
+            guest.boot()
+            guest.connect_log()
+            guest.end()
+    for connection in slow:
+        with pytest.raises((Cut, OSError)):
+            connection.receive()
+        connection.close()
+    counters = host.status(None)["counters"]
+    assert counters["helloTimeouts"] == 1000 and counters["boots"] == 30
+    wait_for(lambda: host.status(None)["connections"] == 0)
+
+
 def test_a_machine_has_so_many_connections_and_no_more(host):
     host.config["limits"] = {"connectionsPerVm": 3}
     host.vm("vm")
