@@ -7,6 +7,7 @@
  *     blocks stdout BYTES     one write for each 32 KiB, which are 256 lines
  *     lines PROGRAM BYTES     the same into a FIFO, /tmp/fifo, that `sh -c PROGRAM` reads
  *     blocks raw:PORT BYTES   the same straight to the host's vsock port, until the reader there has answered
+ *     read raw:PORT BYTES     reads that much from the host's vsock port, in pieces of up to 32 KiB
  *     memory                  private memory of the relay and its keeper
  *     end
  *
@@ -261,6 +262,31 @@ static void by_vsock(uint32_t port, bool blocks, uint64_t bytes)
 	close(fd);
 }
 
+static void from_vsock(uint32_t port, uint64_t bytes)
+{
+	static char block[BLOCK];
+	struct address host = address_vsock(2, port);
+	int fd = dial(&host, false, 1000);
+	uint64_t start = 0, left = bytes;
+
+	if (fd < 0) {
+		errno = -fd;
+		die("dial");
+	}
+	fcntl(fd, F_SETFL, 0);
+	while (left > 0) {
+		ssize_t n = read(fd, block, sizeof block);
+
+		if (n <= 0)
+			die("read");
+		if (!start)
+			start = clock_ns(CLOCK_MONOTONIC);
+		left -= (uint64_t)n;
+	}
+	fprintf(serial, "done %llu 0\n", (unsigned long long)(clock_ns(CLOCK_MONOTONIC) - start));
+	close(fd);
+}
+
 static void obey(char *order)
 {
 	bool blocks = strncmp(order, "blocks ", 7) == 0;
@@ -276,7 +302,9 @@ static void obey(char *order)
 	*number++ = '\0';
 	what++;
 	bytes = strtoull(number, NULL, 10);
-	if (strcmp(what, "stdout") == 0)
+	if (strncmp(order, "read raw:", 9) == 0)
+		from_vsock((uint32_t)atoi(what + 4), bytes);
+	else if (strcmp(what, "stdout") == 0)
 		by_stdout(blocks, bytes);
 	else if (strncmp(what, "raw:", 4) == 0)
 		by_vsock((uint32_t)atoi(what + 4), blocks, bytes);

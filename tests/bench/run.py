@@ -13,7 +13,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent
 RESULTS = TOP / "build/bench.json"
-TABLES = ["wall", "boot", "log", "host", "many"]
+TABLES = ["wall", "boot", "files", "log", "host", "many"]
 
 
 def machine():
