@@ -125,10 +125,15 @@ int frame_wait(struct frame_buf *b, int fd, struct wire_frame *frame, int timeou
 	uint64_t deadline_ns = ready_deadline(timeout_ms);
 	int r;
 
+	/* Read first: where much comes, asking whether something has come costs as much as taking it. */
 	while (!(r = frame_next(b, frame))) {
-		r = ready(fd, POLLIN, deadline_ns);
-		if (r == 1)
-			r = frame_fill(b, fd);
+		size_t before = frame_pending(b);
+
+		r = frame_fill(b, fd);
+		if (!r && frame_pending(b) == before) {
+			r = ready(fd, POLLIN, deadline_ns);
+			r = r == 1 ? FRAME_OK : r;
+		}
 		if (r)
 			return r;
 	}
