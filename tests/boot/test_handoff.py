@@ -226,6 +226,17 @@ def test_root_impossible(rooted, what, why, source, more):
     assert "the boot failed: " + text in run.serial and "panic" not in run.serial
 
 
+def test_root_that_takes_no_files(rooted):
+    """What cannot be laid over it is named, and the policy has the initramfs."""
+    run = plug(rooted("ext4", "true"), "ext4")
+    run.host.records = (switch_root("ext4", "/dev/vda", "ro") + wire.directory("etc") + wire.file("etc/motd", "x") +
+                        wire.credential("key", "key"))
+    no_root(run, "poweroff")
+    run.wait()
+    assert run.host.take_refusals() == [("apply", "FILE etc/motd: Read-only file system")]
+    assert len(run.log.events("failure")) == 1 and "panic" not in run.serial
+
+
 def test_root_impossible_shell(rooted):
     """A person finds the initramfs as it was: its shell, its devices, and no other root."""
     run = plug(rooted("ext4", "true", wire.credential("key", "key"), init="/no/init"), "ext4")
@@ -275,3 +286,84 @@ def test_root_device_is_late(rooted):
     run.before_init("(sleep 2; ln -s vda /dev/late) &")
     run.host.records = switch_root("ext4", "/dev/late")
     assert "got it" in console(run.run())
+
+
+# --- the machine's own way to be ended ------------------------------------------------------------------------------
+
+def test_power_button(guest, kernel):
+    """Of a machine with ACPI: a clean stop, and a power-off."""
+    run = guest(script="trap 'echo bye; exit 9' TERM; echo up; while :; do sleep 0.05; done")
+    run.kernel, run.machine, run.device = kernel, "q35,accel=tcg", "vhost-user-vsock-pci"
+    run.start().host.wait_output(b"up\n")
+    run.qmp("system_powerdown")
+    run.wait()
+    run.check()
+    assert (run.stdout, run.exit) == (b"up\nbye\n", 9)
+    power, = run.log.events("power")
+    assert (power.value, power.text) == (0, "poweroff") and "Power down" in run.serial
+
+
+# --- Debian ---------------------------------------------------------------------------------------------------------
+
+PROBE = """[Service]
+ImportCredential=db.key
+ExecStart=/usr/local/bin/probe
+StandardOutput=tty
+StandardError=tty
+"""
+
+LOOK_AROUND = """#!/bin/sh
+until systemctl is-system-running | grep -qE 'running|degraded'; do sleep 0.2; done
+echo
+echo release $(. /etc/os-release; echo $VERSION_ID)
+echo init $(readlink /proc/1/exe)
+echo motd $(cat /etc/motd)
+echo listed $(systemd-creds --system list --no-legend)
+echo value $(systemd-creds --system cat db.key)
+echo imported $(cat $CREDENTIALS_DIRECTORY/db.key)
+echo left: $(ls -A /run/credentials/@initrd)
+echo relay $(grep -hE '^hawser-(keeper|relay)$' /proc/[0-9]*/comm)
+logger to the journal
+journalctl --sync
+echo journal $(journalctl -q -b -o cat -g '^to the journal')
+echo kernel ${X}line >/dev/kmsg
+systemctl poweroff
+"""
+
+
+@pytest.fixture(scope="session")
+def debian_root(kit):
+    return output("scripts/fetch", "debian-root")
+
+
+@pytest.mark.parametrize("machine", ["microvm", "q35"])
+def test_debian(guest, kernel, debian_root, machine):
+    """systemd as PID 1: it has our credential, its console is in the log, it says when it is up, and ends well."""
+    secret = "canary-%s" % os.urandom(8).hex()
+    run = guest(switch_root("ext4", "/dev/vda", overlay=True), wire.hostname("debian"),
+                wire.credential("db.key", secret), *map(wire.directory, (
+                    "etc", "etc/systemd", "etc/systemd/system", "etc/systemd/system/multi-user.target.wants")),
+                wire.file("etc/systemd/system/probe.service", PROBE), wire.file("etc/motd", "ahoy\n"),
+                *map(wire.directory, ("usr", "usr/local", "usr/local/bin")),
+                wire.file("usr/local/bin/probe", LOOK_AROUND, 0o755),
+                wire.symlink("etc/systemd/system/multi-user.target.wants/probe.service", "../probe.service"))
+    run.kernel, run.memory, run.patience = kernel, 512, 600
+    device = "virtio-blk-device"
+    if machine == "q35":
+        run.machine, run.device, device = "q35,accel=tcg", "vhost-user-vsock-pci", "virtio-blk-pci"
+    run.qemu = ["-drive", "id=root,if=none,format=raw,readonly=on,file=" + debian_root,
+                "-device", device + ",drive=root"]
+    run.cmdline = "hawser.deadline=120 systemd.unit=multi-user.target systemd.show_status=1"
+    run.run()
+    lines = dict(line.split(" ", 1) for line in console(run) if " " in line)
+    assert lines["release"] == "13" and lines["init"] == "/usr/lib/systemd/systemd" and lines["motd"] == "ahoy"
+    assert "db.key" in lines["listed"] and lines["value"] == lines["imported"] == secret
+    assert any(line.startswith("left:") and line.strip() == "left:" for line in console(run))
+    assert lines["relay"] == "hawser-keeper hawser-relay" and lines["journal"] == "to the journal"
+    assert b"kernel line" in run.log.messages("kernel")
+    assert "multi-user.target" in run.log.bytes("console").decode()       # what systemd itself says
+    assert [event.name for event in run.log.events()].count("ready") == 1
+    assert run.log.events("status")
+    power, = run.log.events("power")
+    assert (power.value, power.text) == (int(machine == "microvm"), "poweroff")
+    assert not any(secret in line for line in run.serial.split("\n"))

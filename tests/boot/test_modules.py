@@ -61,6 +61,16 @@ def test_boot(pc):
     assert not [message for message in run.log.messages("init") if b"module" in message]
 
 
+def test_ctrl_alt_del(pc):
+    """On the keyboard: a clean stop. Firecracker's SendCtrlAltDel is the same."""
+    run = pc(script="trap 'echo bye; exit 9' TERM; echo up; while :; do sleep 0.05; done").start()
+    run.host.wait_output(b"up\n")
+    run.qmp("send-key", keys=[{"type": "qcode", "data": key} for key in ("ctrl", "alt", "delete")])
+    run.wait()
+    run.check()
+    assert (run.stdout, run.exit) == (b"up\nbye\n", 9) and "Power down" in run.serial
+
+
 def test_compressed_modules(pc):
     """.ko.xz, which the kernel unpacks."""
     try:
