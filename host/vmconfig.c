@@ -417,7 +417,7 @@ NAMES(at_ends, WIRE_AT_ENDS);
 NAMES(fulls, WIRE_FULLS);
 NAMES(powers, WIRE_POWERS);
 NAMES(handoffs, WIRE_HANDOFFS);
-_Static_assert((1 << (sizeof verbs / sizeof verbs[0] - 1)) - 1 == WIRE_VERBS_ALL, "verbs");
+_Static_assert((1 << (sizeof verbs / sizeof verbs[0] - 1)) - 1 == WIRE_VERBS_CONFIG, "verbs");
 
 /* Linux's numbers on x86_64 and aarch64, which are the guest's, not those of whoever compiles the host. */
 static const char *const signals[] = {
@@ -430,7 +430,7 @@ static const char *const signals[] = {
 #define SIGNAL_RTMIN 34          /* as C libraries count; systemd stops a container with SIGRTMIN+3 */
 #define SIGNAL_MAX 64
 
-static uint32_t signal_number(const char *name)
+uint32_t vmconfig_signal(const char *name)
 {
 	static const char rtmin[] = "SIGRTMIN";
 	const char *p = name + strlen(rtmin);
@@ -456,7 +456,7 @@ static int read_signal(const struct json_value *value, void *into, struct proble
 
 	if (!json_text(value))
 		return json_wrong_kind(value, "a string", problem);
-	config->stop_signal = signal_number(json_text(value));
+	config->stop_signal = vmconfig_signal(json_text(value));
 	return config->stop_signal ? 0 : json_problem(value, problem,
 		"must be the name of a signal, such as \"SIGTERM\", \"SIGINT\" or \"SIGRTMIN+3\"");
 }

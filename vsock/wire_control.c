@@ -41,6 +41,7 @@ static void control_walk(struct codec *c, struct wire_control *control)
 		break;
 	case WIRE_PING:
 	case WIRE_STDIN_END:
+	case WIRE_FEED:
 		break;
 	case WIRE_PONG:
 		codec_u64(c, &control->pong.boot_ns);

@@ -267,6 +267,8 @@ static void log_walk(struct codec *c, struct wire_log *log)
 	case WIRE_END:
 		end_walk(c, log);
 		break;
+	case WIRE_BUTTON:
+		break;
 	default:
 		codec_unknown(c);
 	}

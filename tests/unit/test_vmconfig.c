@@ -149,7 +149,7 @@ static void fills_everything(void **state)
 	assert_int_equal(c->credential_gid, 100);
 	assert_true(c->credential_once);
 	assert_int_equal(c->power, WIRE_POWER_RESET);
-	assert_int_equal(c->verbs, WIRE_VERBS_ALL);
+	assert_int_equal(c->verbs, WIRE_VERBS_CONFIG);
 	assert_int_equal(c->handoff, WIRE_HANDOFF_SWITCH_ROOT);
 	assert_int_equal(c->handoff_flags, WIRE_HANDOFF_OVERLAY);
 	assert_string_equal(c->root_type, "ext4");

@@ -292,7 +292,8 @@ static const struct {
 	{ WIRE_POWER, -1, 0, 1, 0, true },
 	{ WIRE_POWER, -1, 0, 1, 3, false },
 	{ WIRE_CONTROL, -1, 0, 4, 0, true },
-	{ WIRE_CONTROL, -1, 0, 4, 16, false },
+	{ WIRE_CONTROL, -1, 0, 4, 16, true },
+	{ WIRE_CONTROL, -1, 0, 4, 32, false },
 	{ WIRE_CONTROL, -1, 0, 4, 0x8000000f, false },
 	{ WIRE_HANDOFF, 0, 0, 1, 1, true },
 	{ WIRE_HANDOFF, 0, 0, 1, 2, false },         /* switch_root without its texts */
@@ -340,7 +341,8 @@ static const struct {
 	{ WIRE_END, -1, 32, 1, 6, true },
 	{ WIRE_END, -1, 32, 1, 7, false },
 	{ WIRE_CTL_WELCOME, -1, 4, 4, 15, true },
-	{ WIRE_CTL_WELCOME, -1, 4, 4, 16, false },
+	{ WIRE_CTL_WELCOME, -1, 4, 4, 31, true },
+	{ WIRE_CTL_WELCOME, -1, 4, 4, 32, false },
 	{ WIRE_EXEC, -1, 0, 4, 0, true },
 	{ WIRE_EXEC, -1, 0, 4, 2, false },
 	{ WIRE_EXEC, -1, 0, 4, 0x80000000, false },
@@ -650,7 +652,7 @@ static void encoders_refuse(void **state)
 		{ .type = WIRE_USER, .user = { .n = WIRE_GROUPS_MAX + 1 } }, { .type = WIRE_USER, .user = { .n = UINT32_MAX } },
 		{ .type = WIRE_WORKLOAD, .workload = { .stop_signal = 65 } },
 		{ .type = WIRE_LOG, .log = { .ring = 65537 } }, { .type = WIRE_POWER, .power = WIRE_POWERS },
-		{ .type = WIRE_CONTROL, .verbs = 16 }, { .type = WIRE_HANDOFF, .handoff = { .mode = WIRE_HANDOFF_SWITCH_ROOT } },
+		{ .type = WIRE_CONTROL, .verbs = 32 }, { .type = WIRE_HANDOFF, .handoff = { .mode = WIRE_HANDOFF_SWITCH_ROOT } },
 		{ .type = WIRE_DIR, .node = { .mode = 0755, .path = TEXT("/etc") } },
 		{ .type = WIRE_FILE, .node = { .mode = 0100644, .path = TEXT("etc") } },
 		{ .type = WIRE_SYMLINK, .node = { .path = TEXT("etc") } },
@@ -672,7 +674,7 @@ static void encoders_refuse(void **state)
 		{ .type = WIRE_EXEC, .exec = { .cwd = TEXT("/"), .argc = 1, .envc = UINT16_MAX } },
 		{ .type = WIRE_EXEC, .exec = { .argc = 1 } },
 		{ .type = WIRE_EXEC, .exec = { .cwd = TEXT("/"), .argc = 1, .envc = 1 } },
-		{ .type = WIRE_CTL_WELCOME, .welcome = { 1, 16 } },
+		{ .type = WIRE_CTL_WELCOME, .welcome = { 1, 32 } },
 	};
 	static uint8_t buf[2 * WIRE_FRAME_MAX];
 	struct wire_out out = { .buf = buf, .size = sizeof(buf) };

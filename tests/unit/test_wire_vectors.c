@@ -208,6 +208,7 @@ static void build_log(void **state)
 	LOG("END next 12: stdout 3 records, 303 bytes", WIRE_END,
 		.end = { 12, 1, { { WIRE_STREAM_STDOUT, .records = 3, .bytes = 303 } } });
 	LOG("END_ACK next 12", WIRE_END_ACK, .ack = 12);
+	LOG("BUTTON", WIRE_BUTTON, .ack = 0);
 }
 
 static void build_control(void **state)
@@ -218,6 +219,18 @@ static void build_control(void **state)
 	CONTROL("PONG 1000000000, 67108864, 50331648", WIRE_PONG, .pong = { 1000000000, 67108864, 50331648 });
 	CONTROL("EXEC no terminal, 0:0, cwd /, arguments id -u, environment A=1", WIRE_EXEC,
 		.exec = { .cwd = TEXT("/"), .argc = 2, .args = { TEXT("id"), TEXT("-u") }, .envc = 1, .env = { TEXT("A=1") } });
+	CONTROL("PING", WIRE_PING, .number = 0);
+	CONTROL("STDIN \"hi\"", WIRE_STDIN, .bytes = TEXT("hi"));
+	CONTROL("STDIN_END", WIRE_STDIN_END, .number = 0);
+	CONTROL("CREDIT 65536", WIRE_CREDIT, .number = 65536);
+	CONTROL("RESIZE 24 rows, 80 columns", WIRE_RESIZE, .resize = { .rows = 24, .cols = 80 });
+	CONTROL("EXEC_SIGNAL 15", WIRE_EXEC_SIGNAL, .number = 15);
+	CONTROL("FEED", WIRE_FEED, .number = 0);
+	CONTROL("STDOUT \"a\\n\"", WIRE_STDOUT, .bytes = TEXT("a\n"));
+	CONTROL("STDERR \"b\\n\"", WIRE_STDERR, .bytes = TEXT("b\n"));
+	CONTROL("SIGNAL 1", WIRE_SIGNAL, .number = 1);
+	CONTROL("STOP grace 2000", WIRE_STOP, .number = 2000);
+	CONTROL("DONE errno 0", WIRE_DONE, .number = 0);
 	CONTROL("EXIT code 0, signal 9", WIRE_EXIT, .exit = { .code = 0, .signal = 9 });
 }
 

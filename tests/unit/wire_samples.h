@@ -71,6 +71,7 @@ static const struct sample samples[] = {
 	{ WIRE_END, U64("0c") "05 00000000000000" U64("03") U64("04") "01 00000000000000" U64("05") U64("06"), 8, 24,
 		.zero = { { 9, 7 }, { 33, 7 } } },
 	{ WIRE_END_ACK, U64("0c") },
+	{ WIRE_BUTTON, "" },
 
 	{ WIRE_CTL_HELLO, "'HWSR' 0100 0000" TOKEN, .zero = { { 6, 2 } } },
 	{ WIRE_CTL_WELCOME, "0100 0000 09000000", .zero = { { 2, 2 } } },
@@ -83,6 +84,7 @@ static const struct sample samples[] = {
 	{ WIRE_CREDIT, "00000100" },
 	{ WIRE_RESIZE, "1800 5000" },
 	{ WIRE_EXEC_SIGNAL, "0f000000" },
+	{ WIRE_FEED, "" },
 	{ WIRE_STDOUT, "'out' 00", 1, 1, .blob = true },
 	{ WIRE_STDERR, "'err' 00", 1, 1, .blob = true },
 	{ WIRE_EXIT, "7f000000 09000000" },
