@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "apply.h"
+#include "control.h"
 #include "event.h"
 #include "mount.h"
 #include "power.h"
@@ -117,6 +118,13 @@ static int handoff_mode(struct apply *a, const struct wire_boot *record, const s
 	return root_enter(&record->handoff, a->boot->deadline_ns, &a->wrong);
 }
 
+static int control(struct apply *a, const struct wire_boot *record, const struct wire_frame *frame)
+{
+	(void)frame;
+	a->boot->verbs = record->verbs;
+	return control_listen(a->boot);
+}
+
 /* In the order of the stages: everything of one stage is applied before the next begins. The root is first. */
 static const struct {
 	uint16_t type;
@@ -133,6 +141,7 @@ static const struct {
 	{ WIRE_FILE, 2, file },
 	{ WIRE_SYMLINK, 2, file },
 	{ WIRE_CREDENTIAL, 2, credential },
+	{ WIRE_CONTROL, 2, control },
 };
 #define STAGES 3
 

@@ -38,6 +38,8 @@ struct boot {
 	struct fetch fetch;
 	bool credentials;        /* they are published */
 	uint8_t handoff;         /* WIRE_HANDOFF_* */
+	uint32_t verbs;          /* WIRE_VERB_*: what the host may ask of the running machine */
+	int control;             /* where it asks, while verbs is not 0 */
 };
 
 void boot_phase(enum phase phase);       /* it has been reached: an event */

@@ -127,6 +127,10 @@ static uint16_t link_take(struct link *link, struct ring *ring, const struct wir
 		backoff_reset(&link->backoff);
 		return 0;
 	}
+	if (log.type == WIRE_BUTTON && link->state == LINK_UP) {
+		link->button = true;
+		return 0;
+	}
 	if (log.type == WIRE_ACK && link->state == LINK_UP)
 		progress(link);
 	else if (log.type == WIRE_END_ACK && link->state == LINK_UP && link->ended)

@@ -27,6 +27,7 @@ struct link {
 	uint64_t heard_ns;       /* when the host last made progress, or nothing was awaited of it */
 	uint64_t sent;           /* the number of the next record to send */
 	uint64_t ended;          /* what the last END said, plus 1; 0: none on this connection */
+	bool button;             /* the host has pressed it */
 	bool end_acked;          /* the host acknowledged an END, and nothing was sent since */
 	struct frame_buf in, out;
 };

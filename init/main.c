@@ -10,6 +10,7 @@
 #include "../vsock/log.h"
 #include "apply.h"
 #include "boot.h"
+#include "control.h"
 #include "early.h"
 #include "event.h"
 #include "fetch.h"
@@ -57,6 +58,7 @@ static bool configure(struct boot *boot, char *why, size_t size)
 	boot_phase(PHASE_APPLY);
 	fetch_finish(&boot->fetch, &boot->ring, NULL);
 	plan_destroy(&boot->plan);
+	control_start(boot);
 	return true;
 }
 

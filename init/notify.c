@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -122,14 +123,6 @@ struct pump {
 	const struct address *vmm;
 };
 
-static volatile sig_atomic_t ending;
-
-static void end(int signal)
-{
-	(void)signal;
-	ending = 1;
-}
-
 /* Nothing else that PID 1 has open is this process's: not the host's connection, not the console. */
 static void descriptors_keep(int *const kept[], int n)
 {
@@ -142,20 +135,21 @@ static void descriptors_keep(int *const kept[], int n)
 /* Until the machine ends, and then what has come by then. */
 static _Noreturn void pump(int from, struct pump to)
 {
-	struct pollfd polled = { .fd = from, .events = POLLIN };
-	sigset_t none;
+	struct pollfd polled[] = { { from, POLLIN, 0 }, { -1, POLLIN, 0 } };
+	sigset_t term;
 
 	prctl(PR_SET_NAME, "hawser-notify");
-	sigaction(SIGTERM, &(struct sigaction){ .sa_handler = end }, NULL);
-	sigemptyset(&none);
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	polled[1].fd = signalfd(-1, &term, SFD_CLOEXEC);
 	for (;;) {
 		char message[NOTIFY_DATAGRAM_MAX];
 		ssize_t n = recv(from, message, sizeof message, MSG_DONTWAIT);
 
-		if (n < 0 && ending)
+		if (n < 0 && polled[1].revents)
 			_exit(0);
 		if (n < 0)
-			ppoll(&polled, 1, NULL, &none);
+			poll(polled, 2, -1);
 		if (n <= 0)
 			continue;
 		if (to.relay >= 0)
@@ -172,7 +166,8 @@ static _Noreturn void forward(int from, int relay, const struct address *to)
 {
 	int ends[2];
 
-	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) < 0)
+	/* The system call: musl's wrapper also knows kernels without SOCK_CLOEXEC. */
+	if (syscall(SYS_socketpair, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) < 0)
 		_exit(1);
 	if (_Fork() == 0) {
 		descriptors_keep((int *const[]){ &ends[0] }, 1);

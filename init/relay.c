@@ -16,6 +16,7 @@
 #include "note.h"
 #include "pace.h"
 #include "relay.h"
+#include "tool.h"
 
 #define RESTART_PAUSE_MS 10      /* a relay that dies at once must not eat the machine */
 #define BLOCKED_PAUSE_NS 10000000ull     /* with a full ring that waits: when to look at the sources again */
@@ -26,6 +27,7 @@ struct relay {
 	struct link link;
 	struct pace pace;
 	int signals;             /* readable when somebody ends the machine with a SIGTERM to all */
+	bool pressed;            /* the machine's button; once is enough */
 	bool closing;            /* somebody ends the machine: END once all is sent */
 	bool dry;                /* the last turn found nothing to read */
 	bool blocked;            /* the ring is full, and is to wait */
@@ -99,6 +101,15 @@ static void relay_wait(struct relay *relay, struct pollfd *polled, bool listen)
 			polled[id].revents = 0;
 }
 
+/* In a process of its own: to end a machine may take a while, and the log goes on. */
+static void button_press(void)
+{
+	if (_Fork() != 0)
+		return;
+	event_to_socket();
+	_exit(tool_power(POWER_OFF));
+}
+
 static _Noreturn void relay_main(struct ring *ring, struct sources *sources, const struct address *host)
 {
 	struct relay relay = { .ring = ring, .sources = sources, .dry = true };
@@ -133,6 +144,9 @@ static _Noreturn void relay_main(struct ring *ring, struct sources *sources, con
 			relay.blocked = false;
 		orders_take(&relay);
 		link_run(&relay.link, ring, polled[POLL_LINK].revents, relay.closing && relay.dry);
+		if (relay.link.button && !relay.pressed)
+			button_press();
+		relay.pressed |= relay.link.button;
 		if (link_done(&relay.link, ring) && relay.dry)
 			source_answer_closers(sources);
 	}

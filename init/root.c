@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -113,7 +114,7 @@ static int init_look(void)
 	path[n < 0 ? 0 : n] = '\0';
 	slash = strrchr(path, '/');
 	systemd = slash && strcmp(slash, "/systemd") == 0;
-	if (access(init, X_OK) < 0 || faccessat(fd, ".", F_OK, 0) == 0)
+	if (access(init, X_OK) < 0 || syscall(SYS_faccessat, fd, ".", F_OK) == 0)
 		error = -EACCES;         /* a directory can be "executed", too */
 	close(fd);
 	return error;

@@ -53,6 +53,15 @@ bool tool_called(const char *argv0)
 	return called;
 }
 
+int tool_power(enum power_kind kind)
+{
+	size_t i = 0;
+
+	while (powers[i].kind != kind)
+		i++;
+	return ask(kind, powers[i].signal, false);
+}
+
 int tool_main(int argc, char *argv[])
 {
 	const char *name = name_of(argv[0]);

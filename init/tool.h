@@ -3,11 +3,15 @@
 #ifndef INIT_TOOL_H
 #define INIT_TOOL_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "power.h"
+
 #define TOOL_SUPERVISOR "/run/hawser/supervisor"
+#define TOOL_SIGNAL SIGUSR1      /* to the supervisor, queued with the number of a signal for the workload */
 
 /* The note of that name: who runs the workload, and how long it may take to stop it. */
 struct tool_supervisor {
@@ -24,6 +28,8 @@ int tool_main(int argc, char *argv[]);
  * errno, which the host was told; this process is root's as before.
  */
 int workload_become(const char *init);
+/* As `poweroff` and its like: leaves word, and asks PID 1. 0 when that could be done. */
+int tool_power(enum power_kind kind);
 int workload_main(void);         /* `/init workload`: runs and watches the configured program */
 int shutdown_main(void);         /* `/init shutdown`: ends all processes, delivers the log, ends the machine */
 

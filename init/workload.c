@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -14,6 +15,7 @@
 #include "apply.h"
 #include "clock.h"
 #include "event.h"
+#include "feed.h"
 #include "note.h"
 #include "notify.h"
 #include "oom.h"
@@ -129,15 +131,27 @@ static int output_open(const char *path, int fd)
 	return 0;
 }
 
-static int outputs_open(void *arg)
+/* What the host feeds it with, or nothing. */
+static int input_open(void)
 {
-	int error, null = open("/dev/null", O_RDONLY);
+	int fd = open(FEED_PATH, O_RDONLY | O_CLOEXEC), error;
+
+	if (fd < 0)
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	else if (fchown(fd, w.program.user.uid, w.program.user.gid) < 0)
+		return -errno;
+	error = fd < 0 || dup2(fd, 0) < 0 ? -errno : 0;
+	close(fd);
+	return error;
+}
+
+static int descriptors_open(void *arg)
+{
+	int error = input_open();
 
 	(void)arg;
-	if (null > 0) {
-		dup2(null, 0);
-		close(null);
-	}
+	if (error)
+		return error;
 	oom_group_enter();
 	/* Who runs the program may say how it is; nobody else but root. */
 	if (chown(NOTIFY_SOCKET, w.program.user.uid, w.program.user.gid) < 0)
@@ -149,7 +163,7 @@ static int outputs_open(void *arg)
 /* Returns the process, or a negative errno with the reason told to the host. */
 static pid_t start(void)
 {
-	pid_t pid = program_start(&w.program, outputs_open, NULL);
+	pid_t pid = program_start(&w.program, descriptors_open, NULL);
 
 	if (pid < 0)
 		event_send(WIRE_EVENT_UNSTARTED, -pid, w.argv[0]);
@@ -163,18 +177,22 @@ static int watch(pid_t pid)
 {
 	struct timespec grace = { .tv_sec = w.policy.stop_grace_ms / 1000,
 		.tv_nsec = (long)(w.policy.stop_grace_ms % 1000) * 1000000 };
+	siginfo_t info;
 	sigset_t wanted;
 	int status;
 
 	sigemptyset(&wanted);
 	sigaddset(&wanted, SIGCHLD);
 	sigaddset(&wanted, SIGTERM);
+	sigaddset(&wanted, TOOL_SIGNAL);
 	while (waitpid(pid, &status, WNOHANG) != pid) {
-		int signal = w.stopping ? sigtimedwait(&wanted, NULL, &grace) : sigwaitinfo(&wanted, NULL);
+		int signal = w.stopping ? sigtimedwait(&wanted, &info, &grace) : sigwaitinfo(&wanted, &info);
 
 		if (signal == SIGTERM && !w.stopping) {
 			w.stopping = true;
 			kill(pid, (int)w.policy.stop_signal);
+		} else if (signal == TOOL_SIGNAL && info.si_code == SI_QUEUE) {
+			kill(pid, info.si_int);
 		} else if (signal < 0 && errno == EAGAIN) {
 			kill(pid, SIGKILL);
 		}
@@ -220,7 +238,7 @@ int workload_become(const char *init)
 		w.argv[0] = (char *)init;
 		error = 0;
 	} else if (!init && !error) {
-		error = outputs_open(NULL);
+		error = descriptors_open(NULL);
 	}
 	env_complete();
 	if (!error)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -310,7 +311,8 @@ int address_accept(int listener, struct address_peer *peer)
 	do {
 		len = sizeof(sa);
 		memset(&sa, 0, sizeof(sa));
-		fd = accept4(listener, &sa.any, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		/* The system call: musl's wrapper also knows kernels that have none. */
+		fd = (int)syscall(SYS_accept4, listener, &sa.any, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	} while (fd < 0 && errno == EINTR);
 	if (fd < 0)
 		return -errno;

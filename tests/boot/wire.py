@@ -11,8 +11,13 @@ HELLO, WELCOME = 0x0101, 0x0102
 HOSTNAME, ARG, ENV, CWD, USER, SYSCTL, MOUNT, WORKLOAD, LOG, POWER, CONTROL, HANDOFF = range(0x0110, 0x011C)
 DIR, FILE, DATA, SYMLINK, CREDENTIAL = range(0x0120, 0x0125)
 COMMIT, APPLIED = 0x013F, 0x0140
-LOG_HELLO, LOG_WELCOME, RECORDS, LOST, ACK, END, END_ACK = range(0x0201, 0x0208)
+LOG_HELLO, LOG_WELCOME, RECORDS, LOST, ACK, END, END_ACK, BUTTON = range(0x0201, 0x0209)
+CTL_HELLO, CTL_WELCOME, PING, PONG = 0x0301, 0x0302, 0x0310, 0x0311
+EXEC, STDIN, STDIN_END, CREDIT, RESIZE, EXEC_SIGNAL, FEED = range(0x0320, 0x0327)
+STDOUT, STDERR, EXIT = 0x0330, 0x0331, 0x0332
+SIGNAL, STOP, DONE = 0x0340, 0x0341, 0x0342
 
+VERBS = {"exec": 1, "signal": 2, "stop": 4, "ping": 8, "feed": 16}
 REFUSALS = {1: "version", 2: "malformed", 3: "order", 4: "unknown-vm", 5: "epoch-alive", 6: "not-allowed",
             7: "config", 8: "busy", 9: "token", 10: "apply", 11: "checksum", 12: "revoked"}
 STREAMS = {1: "init", 2: "kernel", 3: "console", 4: "syslog", 5: "stdout", 6: "stderr"}
@@ -117,6 +122,10 @@ def power(how):
     return frame(POWER, bytes([("detect", "poweroff", "reset").index(how)]))
 
 
+def control(*verbs):
+    return frame(CONTROL, struct.pack("<I", sum(VERBS[verb] for verb in verbs)))
+
+
 def handoff(mode=0, flags=0, rest=b""):
     return frame(HANDOFF, struct.pack("<BBH", mode, flags, 0) + rest)
 
@@ -141,6 +150,18 @@ def symlink(path, target, uid=0, gid=0):
 def credential(name, content=b"", mode=0o400, uid=0, gid=0):
     content = text(content)
     return frame(CREDENTIAL, struct.pack("<IIII", mode, uid, gid, len(content)) + text(name)) + data(content)
+
+
+def ctl_hello(token, version=1):
+    return frame(CTL_HELLO, b"HWSR" + struct.pack("<HH", version, 0) + token)
+
+
+def exec_(*words, terminal=None, uid=0, gid=0, cwd="/", variables=()):
+    """terminal: rows and columns."""
+    payload = struct.pack("<IHHII", bool(terminal), *(terminal or (0, 0)), uid, gid) + sized(cwd)
+    for texts in words, variables:
+        payload += struct.pack("<H", len(texts)) + b"".join(map(sized, texts))
+    return payload
 
 
 # --- what a guest sends ---------------------------------------------------------------------------------------------

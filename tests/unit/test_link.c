@@ -667,6 +667,33 @@ static void say_bytes(struct fixture *f, const void *bytes, size_t len)
 	turn(f);
 }
 
+/* Once the session is up, however often, and whatever else is going on. */
+static void button(void **state)
+{
+	struct fixture *f = *state;
+
+	append(f, 100);
+	connect_up(f);
+	assert_false(f->link.button);
+	say_next(f, WIRE_BUTTON, 0);
+	say_next(f, WIRE_BUTTON, 0);
+	assert_true(f->link.button);
+	assert_int_equal(hear(f), WIRE_RECORDS);
+	ack(f);
+	assert_int_equal(f->link.state, LINK_UP);
+	assert_int_equal(ring_state(&f->ring)->acked, 1);
+}
+
+static void button_too_early(void **state)
+{
+	struct fixture *f = *state;
+
+	dial_in(f);
+	say_next(f, WIRE_BUTTON, 0);
+	assert_refused(f, WIRE_REFUSE_ORDER);
+	assert_false(f->link.button);
+}
+
 static void refused_by_the_host(void **state)
 {
 	static const uint16_t codes[] = { WIRE_REFUSE_TOKEN, WIRE_REFUSE_BUSY, WIRE_REFUSE_REVOKED };
@@ -877,6 +904,8 @@ int main(void)
 		TEST(patience),
 		TEST(ends), TEST(ends_empty), TEST(has_more_to_say), TEST(late_end_ack),
 		TEST(ends_again_after_a_cut), TEST(refused_by_the_host), TEST(nonsense), TEST(noise),
+		TEST(button), TEST(refused_by_the_host), TEST(nonsense), TEST(noise),
+		TEST(button_too_early), TEST(refused_by_the_host), TEST(nonsense), TEST(noise),
 		TEST(cut_in_the_hosts_words), TEST(cut_in_the_guests_words),
 	};
 
