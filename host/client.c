@@ -20,7 +20,7 @@ int client_connect(struct client *client, const char *runtime)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	size_t dir_len = strlen(runtime);
 
-	*client = (struct client){ .fd = -1 };
+	*client = (struct client){ .fd = -1, .passed = -1 };
 	if (dir_len + sizeof "/" CLIENT_SOCKET > sizeof address.sun_path)
 		return -ENAMETOOLONG;
 	memcpy(address.sun_path, runtime, dir_len);
@@ -93,9 +93,16 @@ int client_fill(struct client *client)
 {
 	if (!make_room(client))
 		return -EMSGSIZE;
-	ssize_t n = read(client->fd, client->bytes + client->end, client->size - client->end);
+	int fds[CHANNEL_FDS];
+	ssize_t n = channel_receive(client->fd, client->bytes + client->end, client->size - client->end, fds, false);
 	if (n < 0)
-		return errno == EAGAIN || errno == EINTR ? 1 : -errno;
+		return n == -EAGAIN ? 1 : (int)n;
+	/* One at a time is asked for. */
+	if (fds[0] >= 0 && client->passed < 0) {
+		client->passed = fds[0];
+		fds[0] = -1;
+	}
+	channel_drop(fds);
 	client->end += (size_t)n;
 	return n > 0;
 }
@@ -130,8 +137,21 @@ void client_close(struct client *client)
 {
 	if (client->fd >= 0)
 		close(client->fd);
+	if (client->passed >= 0)
+		close(client->passed);
 	free(client->bytes);
-	*client = (struct client){ .fd = -1 };
+	*client = (struct client){ .fd = -1, .passed = -1 };
+}
+
+int client_control_ask(struct client *client, const char *vm, const char *verb)
+{
+	char buf[1024];
+	struct json_out out = { .buf = buf, .size = sizeof buf };
+	json_line_begin(&out);
+	json_put_string(&out, "op", "control");
+	json_put_string(&out, "vm", vm);
+	json_put_string(&out, "verb", verb);
+	return json_line_end(&out) ? client_send(client, &out) : -ENAMETOOLONG;
 }
 
 /* --- records ---------------------------------------------------------------------------------------------------- */

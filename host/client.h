@@ -18,6 +18,7 @@ struct client {
 	int fd;                          /* not blocking; -1: not connected */
 	char *bytes;
 	size_t start, end, size;         /* bytes[start, end) was read and not taken yet */
+	int passed;                      /* a descriptor that came with them, or -1: whoever takes it puts -1 */
 };
 
 /* Connects to RUNTIME/control.sock. 0 or a negative errno. */
@@ -35,6 +36,12 @@ bool client_line(struct client *client, const char **line, size_t *len);
 /* The same, waiting: 1, 0 at the end, or a negative errno (-ETIMEDOUT; timeout_ms -1 waits for ever). */
 int client_line_wait(struct client *client, int timeout_ms, const char **line, size_t *len);
 void client_close(struct client *client);
+
+/*
+ * Asks for a control session with a machine's guest; verb as in host/control.h. The answer is a line, for client_answer_read;
+ * with it comes the connection, in passed, on which the guest has said CTL_WELCOME. 0 or a negative errno.
+ */
+int client_control_ask(struct client *client, const char *vm, const char *verb);
 
 /* One line of what hawserd says of a machine (docs/LOGS.md). Texts are on the heap, or NULL. */
 struct client_record {

@@ -19,6 +19,7 @@
 #include "vms.h"
 
 struct boot;
+struct control;
 struct local;
 
 /* Since the start. */
@@ -62,6 +63,7 @@ struct daemon {
 	uint32_t crowded_fd;                     /* from this one on, descriptors are kept free for files */
 	struct vm *unsettled;                    /* machines whose batches wait for the group commit */
 	struct timer commit, sweep;
+	LIST_HEAD(, control) controls;           /* control sessions that begin */
 	LIST_HEAD(, local) locals;               /* all connections of tools */
 };
 

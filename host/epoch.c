@@ -79,6 +79,12 @@ bool epoch_log_delivers(const struct epoch *epoch)
 	return epoch->state == EPOCH_OPEN && (epoch->committed || !epoch->has_token);
 }
 
+void epoch_learn(struct epoch *epoch, const uint8_t token[static WIRE_TOKEN])
+{
+	memcpy(epoch->token, token, sizeof epoch->token);
+	epoch->has_token = true;
+}
+
 void epoch_over(struct epoch *epoch)
 {
 	explicit_bzero(epoch->token, sizeof epoch->token);

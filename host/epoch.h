@@ -51,6 +51,8 @@ bool epoch_proves(const struct epoch *epoch, const uint8_t token[static WIRE_TOK
  * follow.
  */
 bool epoch_log_delivers(const struct epoch *epoch);
+/* The token with which a log session proved itself: after a restart it is not known otherwise. */
+void epoch_learn(struct epoch *epoch, const uint8_t token[static WIRE_TOKEN]);
 void epoch_over(struct epoch *epoch);    /* wipes the token */
 const char *epoch_state_name(uint8_t state);
 

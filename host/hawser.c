@@ -7,11 +7,13 @@
 
 #include "chart_cmd.h"
 #include "check.h"
+#include "exec_cmd.h"
 #include "logs_cmd.h"
 #include "nearest.h"
 #include "run.h"
 #include "status_cmd.h"
 #include "vm_cmd.h"
+#include "verbs_cmd.h"
 #include "wait_cmd.h"
 
 #ifndef HAWSER_VERSION
@@ -32,6 +34,10 @@ static const struct command {
 	{ "status", "show which machines are up", status_cmd_main },
 	{ "revoke", "close a machine's access to its configuration", vm_cmd_main },
 	{ "rearm", "open it again, and its one-shot credentials", vm_cmd_main },
+	{ "exec", "run a program in a machine that is up", exec_cmd_main },
+	{ "ping", "ask a machine for a sign of life", ping_cmd_main },
+	{ "signal", "send a signal to a machine's program", signal_cmd_main },
+	{ "stop", "end a machine in good order", stop_cmd_main },
 };
 
 #define N_COMMANDS (sizeof commands / sizeof *commands)

@@ -22,6 +22,7 @@
 
 #include "../vsock/log.h"
 #include "boot.h"
+#include "control.h"
 #include "daemon.h"
 #include "handover.h"
 #include "local.h"
@@ -253,6 +254,7 @@ static int daemon_init(struct daemon *daemon, struct problem *problem)
 	daemon->sweep.fire = vms_sweep;
 	daemon->outlet.fd = -1;
 	LIST_INIT(&daemon->readers);
+	LIST_INIT(&daemon->controls);
 	LIST_INIT(&daemon->locals);
 	r = loop_init(&daemon->loop);
 	if (!r)
@@ -395,6 +397,9 @@ static void handle(enum loop_kind kind, void *owner, uint32_t events)
 		break;
 	case LOOP_LOCAL:
 		local_event(owner, events);
+		break;
+	case LOOP_CONTROL:
+		control_event(owner, events);
 		break;
 	case LOOP_OUTLET:
 		outlet_event(owner);

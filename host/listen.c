@@ -173,7 +173,9 @@ void listener_event(struct listener *listener)
 		vm = identify(listener, fd, &peer);
 		if (!vm)
 			close(fd);
-		else if (session_begin(listener->daemon, vm, fd))
+		else if (session_begin(listener->daemon, vm, fd)) {
+			vm->over_vsock = peer.kind == ADDRESS_VSOCK;
 			(listener->service == LISTEN_BOOT ? boot_accept : logs_accept)(vm, fd);
+		}
 	}
 }

@@ -13,6 +13,7 @@
 #include "../vsock/address.h"
 #include "../vsock/log.h"
 #include "channel.h"
+#include "control.h"
 #include "daemon.h"
 #include "json.h"
 #include "local.h"
@@ -31,6 +32,7 @@ struct local {
 	LIST_ENTRY(local) of_vm;         /* vm->followers, while follows is set */
 	struct daemon *daemon;
 	struct vm *follows, *owns;
+	struct control *control;         /* the guest that is being dialled for him, or NULL */
 	int fd, slot;
 	uint32_t uid;                    /* whose program it is */
 	struct timer timer;              /* fires at once: ends what must not be ended from where it was noticed */
@@ -65,6 +67,8 @@ static void local_destroy(struct local *local)
 
 	unfollow(local);
 	local->owns = NULL;
+	if (local->control)
+		control_cancel(local->control);
 	timer_stop(&local->daemon->loop, &local->timer);
 	loop_remove(&local->daemon->loop, local->slot);
 	LIST_REMOVE(local, of_daemon);
@@ -256,11 +260,11 @@ static bool answer(struct local *local, const char *key, const char *format, ...
 /* --- requests: true, or the connection is at its end ------------------------------------------------------------ */
 
 struct request {
-	char *op, *dir, *name, *socket, *vm, **args;
+	char *op, *dir, *name, *socket, *vm, *verb, **args;
 	size_t n_args;
 	uint32_t cid, tail;
 	uint64_t since;
-	bool follow, ephemeral;
+	bool follow, ephemeral, feed;
 };
 
 static const char *absolute(const char *text)
@@ -279,6 +283,7 @@ static const struct json_field attach_fields[] = {
 	{ "args", JSON_KIND_STRINGS, AT(args), .count = AT(n_args) },
 	{ "follow", JSON_KIND_BOOL, AT(follow) },
 	{ "ephemeral", JSON_KIND_BOOL, AT(ephemeral) },
+	{ "feed", JSON_KIND_BOOL, AT(feed) },
 	{ NULL },
 };
 
@@ -293,6 +298,18 @@ static const struct json_field follow_fields[] = {
 static const struct json_field access_fields[] = {
 	{ "op", JSON_KIND_STRING, AT(op) },
 	{ "vm", JSON_KIND_STRING, AT(vm), .required = true },
+	{ NULL },
+};
+
+static const struct json_field control_fields[] = {
+	{ "op", JSON_KIND_STRING, AT(op) },
+	{ "vm", JSON_KIND_STRING, AT(vm), .required = true },
+	{ "verb", JSON_KIND_STRING, AT(verb), .required = true },
+	{ NULL },
+};
+
+static const struct json_field button_fields[] = {
+	{ "op", JSON_KIND_STRING, AT(op) },
 	{ NULL },
 };
 
@@ -336,7 +353,7 @@ static struct vm_attach *attach_make(struct request *request)
 		return NULL;
 	}
 	*attach = (struct vm_attach){ .dir = request->dir, .socket = request->socket, .cid = request->cid,
-		.args = args, .ephemeral = request->ephemeral };
+		.args = args, .ephemeral = request->ephemeral, .feed = request->feed };
 	request->dir = request->socket = NULL;
 	return attach;
 }
@@ -424,6 +441,49 @@ static bool op_access(struct local *local, struct request *request)
 	return answer(local, "vm", "%s", vm->name);
 }
 
+/* The answer and the connection in one message, or neither. */
+static bool hand_over(struct local *local, int fd)
+{
+	static const char line[] = "{\"ok\":true}\n";
+
+	return local->out_start == local->out_end &&
+		channel_send(local->fd, line, sizeof line - 1, &fd, 1, false) == 0;
+}
+
+static void control_over(void *arg, int fd, const char *error)
+{
+	struct local *local = arg;
+
+	local->control = NULL;
+	if (error ? answer(local, "error", "%s", error) : hand_over(local, fd))
+		pace(local);
+	else
+		end_soon(local);
+}
+
+static bool op_control(struct local *local, struct request *request)
+{
+	struct vm *vm = vms_find(local->daemon, request->vm);
+	struct problem problem;
+
+	if (local->control)
+		return answer(local, "error", "this connection waits for a guest already");
+	if (!vm || !vm->served)
+		return answer(local, "error", "no machine named %s is served", request->vm);
+	local->control = control_dial(vm, request->verb, local->uid, control_over, local, &problem);
+	return local->control || answer(local, "error", "%s", problem.text);
+}
+
+static bool op_button(struct local *local)
+{
+	if (!local->owns)
+		return answer(local, "error", "this connection has attached no machine");
+	if (!logs_press(local->owns->logs))
+		return answer(local, "error", "its guest cannot be reached");
+	vm_audit(local->owns, "button", "its guest is asked to end");
+	return answer(local, "vm", "%s", local->owns->name);
+}
+
 static bool op_status(struct local *local)
 {
 	size_t len;
@@ -438,7 +498,7 @@ static const struct {
 	const char *op;
 	const struct json_field *fields;
 } ops[] = { { "attach", attach_fields }, { "follow", follow_fields }, { "status", status_fields },
-	{ "revoke", access_fields }, { "rearm", access_fields } };
+	{ "revoke", access_fields }, { "rearm", access_fields }, { "control", control_fields }, { "button", button_fields } };
 
 static bool request_do(struct local *local, struct request *request)
 {
@@ -448,6 +508,10 @@ static bool request_do(struct local *local, struct request *request)
 		return op_follow(local, request);
 	if (!strcmp(request->op, "revoke") || !strcmp(request->op, "rearm"))
 		return op_access(local, request);
+	if (!strcmp(request->op, "control"))
+		return op_control(local, request);
+	if (!strcmp(request->op, "button"))
+		return op_button(local);
 	return op_status(local);
 }
 
@@ -475,6 +539,7 @@ static void request_free(struct request *request)
 	free(request->name);
 	free(request->socket);
 	free(request->vm);
+	free(request->verb);
 }
 
 static bool take_line(struct local *local, const char *line, size_t len)
@@ -488,7 +553,8 @@ static bool take_line(struct local *local, const char *line, size_t len)
 	if (!json)
 		ok = answer(local, "error", "%s", problem.text);
 	else if (!fields)
-		ok = answer(local, "error", "op must be \"attach\", \"follow\", \"status\", \"revoke\" or \"rearm\"");
+		ok = answer(local, "error", "op must be \"attach\", \"follow\", \"status\", \"revoke\", \"rearm\", \"control\" or "
+			"\"button\"");
 	else if (json_fields(json_top(json), fields, &request, &problem) < 0)
 		ok = answer(local, "error", "%s", problem.text);
 	else

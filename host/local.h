@@ -3,11 +3,15 @@
  * local: the socket for tools of this host, JSON lines both ways. A line is a request; its answer is a line, and what
  * follows are records.
  *
- *     {"op":"attach","dir":"/DIR","name":"N","socket":"/BASE","cid":N,"args":["sh"],"follow":true,"ephemeral":true}
+ *     {"op":"attach","dir":"/DIR","name":"N","socket":"/BASE","cid":N,"args":["sh"],"follow":true,"ephemeral":true,"feed":true}
  *         serves the directory as a machine, as long as this connection is there: {"ok":true,"vm":"N"}. With the
  *         request comes a descriptor of the directory, which the tool has opened (SCM_RIGHTS); dir is for messages.
  *     {"op":"follow","vm":"N","tail":10}
  *         the last lines that are stored, then those that come
+ *     {"op":"control","vm":"N","verb":"ping"}
+ *         dials the guest: {"ok":true} and, with its first byte, the connection (SCM_RIGHTS), behind CTL_WELCOME
+ *     {"op":"button"}
+ *         asks the guest of the machine that was attached to end in good order
  *     {"op":"status"}
  *         one object
  *     {"op":"revoke","vm":"N"}, {"op":"rearm","vm":"N"}

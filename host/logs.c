@@ -25,6 +25,8 @@ struct logs {
 	int fd, slot;
 	uint8_t state;
 	bool was_up;                     /* its end begins the grace */
+	bool button_due;
+	bool delivers;                   /* its hello says that the boot has all it needs */
 	bool end_due;                    /* END was taken and its END_ACK is still to be sent */
 	struct timer timer;              /* the hello's deadline */
 	struct intake intake;
@@ -149,6 +151,9 @@ static void answer(struct logs *logs)
 			put(logs, &(struct wire_log){ .type = WIRE_ACK, .ack = durable });
 			logs->acked = durable;
 		}
+		if (logs->button_due && logs->state > LOGS_SETTLING)
+			put(logs, &(struct wire_log){ .type = WIRE_BUTTON });
+		logs->button_due &= logs->state <= LOGS_SETTLING;
 	}
 	if (frame_flush(&logs->out, logs->fd) != FRAME_OK)
 		frame_init(&logs->out, logs->out_bytes, sizeof logs->out_bytes);
@@ -181,7 +186,7 @@ static bool welcome(struct logs *logs)
 		.welcome.next = vm->store.durable });
 	answer(logs);
 	vm_audit(vm, "log-connected", "from number %llu on", (unsigned long long)vm->store.next);
-	if (vm->logs == logs && epoch_log_delivers(&vm->store.epoch))
+	if (vm->logs == logs && logs->delivers)
 		vm_delivered(vm, "by its log session; APPLIED did not come");
 	return vm->logs == logs;         /* that note could not be written, or the guest is gone again */
 }
@@ -227,6 +232,8 @@ static bool take_hello(struct logs *logs, const struct wire_log *hello)
 	vm_grace_end(vm);
 	vm->log_sessions++;
 	vm->daemon->counters.log_sessions++;
+	logs->delivers = epoch_log_delivers(epoch);
+	epoch_learn(epoch, hello->hello.token);
 	logs_pace(logs);
 	return vm->store.durable < vm->store.next || welcome(logs);
 }
@@ -313,6 +320,16 @@ void logs_settled(struct logs *logs)
 		answer(logs);
 	else if (logs->vm->store.durable == logs->vm->store.next)
 		welcome(logs);
+}
+
+bool logs_press(struct logs *logs)
+{
+	if (!logs)
+		return false;
+	logs->button_due = true;
+	if (logs->state > LOGS_SETTLING)
+		answer(logs);
+	return true;
 }
 
 static void logs_read(struct logs *logs)

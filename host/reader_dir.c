@@ -163,6 +163,8 @@ static void config_read(struct dir *dir, int fd)
 	/* Somebody watches this run, and nothing else keeps its log: writers rather wait than lose lines. */
 	if (reader->of.ephemeral && !config->log_full_given)
 		config->log_full = WIRE_FULL_BLOCK;
+	if (reader->of.feed)
+		config->verbs |= WIRE_VERB_FEED;
 	vmconfig_destroy(dir->config);
 	dir->config = config;
 	*dir->problem.text = 0;

@@ -149,7 +149,8 @@ void readers_event(struct reader_link *link)
 static bool machine_send(const struct reader_link *link)
 {
 	const struct vm_attach *attach = link->vm->attach;
-	struct split_machine_of of = { .type = SPLIT_MACHINE_OF, .cid = attach->cid, .ephemeral = attach->ephemeral };
+	struct split_machine_of of = { .type = SPLIT_MACHINE_OF, .cid = attach->cid, .ephemeral = attach->ephemeral,
+		.feed = attach->feed };
 
 	snprintf(of.name, sizeof of.name, "%s", link->vm->name);
 	snprintf(of.socket, sizeof of.socket, "%s", attach->socket ? attach->socket : "");

@@ -126,6 +126,7 @@ struct split_word {                      /* SCANNED, RESCAN */
 struct split_machine_of {
 	uint32_t type, cid;              /* cid 0: by vm.json */
 	uint8_t ephemeral;
+	uint8_t feed;                    /* the tool is the workload's standard input */
 	char name[VMCONFIG_NAME_MAX + 1];
 	char socket[SPLIT_BASE];         /* empty: by vm.json */
 	char dir[SPLIT_BASE];            /* for messages */

@@ -6,6 +6,7 @@
 
 #include "../vsock/log.h"
 #include "boot.h"
+#include "control.h"
 #include "daemon.h"
 #include "local.h"
 #include "logs.h"
@@ -96,6 +97,7 @@ static void vm_unserve(struct vm *vm)
 	vm->served = vm->valid = false;
 	boot_cut_all(vm);
 	logs_cut_all(vm);
+	control_cut_all(vm);
 	vm_grace_end(vm);
 	listener_close(vm->listeners);
 	free(vm->base);

@@ -28,7 +28,7 @@ struct vm_attach {
 	char *dir, *socket;      /* absolute; dir is for messages; socket NULL: by vm.json */
 	uint32_t cid;            /* 0: by vm.json */
 	int args;                /* a file of arguments in place of process.args, each with its NUL; -1: as they are */
-	bool ephemeral;
+	bool ephemeral, feed;    /* feed: its workload's standard input comes from the tool */
 };
 
 struct vm {
@@ -57,6 +57,7 @@ struct vm {
 	LIST_HEAD(, logs) logses;
 	struct boot *boot;               /* the one that is past its HELLO, or NULL */
 	struct logs *logs;
+	bool over_vsock;                 /* its last session came by AF_VSOCK */
 	uint32_t connections;
 	uint64_t hellos_at;              /* when the last of its connections was paid for: see session.c */
 	struct timer grace, retry, idle;

@@ -85,7 +85,7 @@ def completed(*words):
 
 
 def test_commands_are_completed():
-    assert completed("hawser", "st") == ["status"]
+    assert completed("hawser", "sta") == ["status"]
     assert set(completed("hawser", "")) >= set(commands())
 
 
