@@ -7,11 +7,13 @@
  *     STARTING   hawserd and vhost-device-vsock run          until both can be talked to
  *     ATTACHING  hawserd was told of the machine             until it has its sockets open
  *     RUNNING    QEMU runs                                   until it ends
+ *     STOPPING   a signal came, and the guest was asked to   until QEMU ends, or the time is up
+ *                end in good order
  *     ENDING     QEMU was told to end: a failure, a signal   until it has, by SIGKILL if need be
  *     DRAINING   QEMU has ended                              until hawserd has told us all that it had from the guest
  *     OVER       helpers are ended, files removed (janitor.h says how, and why nothing is ever left)
  *
- * ENDING and DRAINING can be skipped. A failure is kept, once, and decides the exit status; what it was is said last,
+ * STOPPING, ENDING and DRAINING can be skipped. A failure is kept, once, and decides the exit status; what it was is said last,
  * so that it is not lost above a long log.
  */
 #include <errno.h>
@@ -86,6 +88,17 @@ int run_fail(struct run *r, const struct subprocess *culprit, const char *format
 
 /* --- what round_once() found ------------------------------------------------------------------------------------- */
 
+/* In good order, if there is somebody who can be asked. */
+static void stop_begin(struct run *r)
+{
+	if (r->stage != RUNNING || !run_button(r)) {
+		run_end_begin(r);
+		return;
+	}
+	r->stage = STOPPING;
+	r->deadline = run_now() + (r->config->stop_grace_ms + STOP_MORE_MS) * MS;
+}
+
 static void signal_read(struct run *r)
 {
 	struct signalfd_siginfo info;
@@ -98,7 +111,7 @@ static void signal_read(struct run *r)
 		}
 		r->signal = number;
 		run_print_note(&r->print, "SIG%s: ending the machine; again to kill it", sigabbrev_np(number));
-		run_end_begin(r);
+		stop_begin(r);
 	}
 }
 
@@ -129,7 +142,8 @@ static void qemu_ended(struct run *r)
 static bool follows_qemu(struct run *r, const struct subprocess *p)
 {
 	struct pollfd ended = { r->helpers[QEMU].pidfd, POLLIN, 0 };
-	return p->code == CLD_EXITED && p->status == 0 && r->stage == RUNNING && poll(&ended, 1, DRAIN_MS) > 0;
+	bool runs = r->stage == RUNNING || r->stage == STOPPING;
+	return p->code == CLD_EXITED && p->status == 0 && runs && poll(&ended, 1, DRAIN_MS) > 0;
 }
 
 static void helper_ended(struct run *r, enum helper which)
@@ -143,7 +157,7 @@ static void helper_ended(struct run *r, enum helper which)
 		qemu_ended(r);
 	else if (r->stage < ENDING && !follows_qemu(r, p))
 		run_fail(r, p, "%s (pid %d) %s %s", p->name, (int)p->pid, subprocess_how(p, how, sizeof how),
-			r->stage == RUNNING ? "while the guest ran" : "before the guest was started");
+			r->stage >= RUNNING ? "while the guest ran" : "before the guest was started");
 }
 
 static void ready_read(struct run *r)
@@ -207,6 +221,10 @@ static void deadline_passed(struct run *r)
 	case RUNNING:
 		running_passed(r);
 		break;
+	case STOPPING:
+		run_print_note(&r->print, "the guest was asked to end, and has not: ending its machine");
+		run_end_begin(r);
+		break;
 	case ENDING:
 		subprocess_signal(&r->helpers[QEMU], SIGKILL);
 		break;
@@ -220,7 +238,7 @@ static void deadline_passed(struct run *r)
 
 /* --- the loop ---------------------------------------------------------------------------------------------------- */
 
-enum place { P_SIGNALS, P_JANITOR, P_CLIENT, P_READY, P_INOTIFY, P_OUT, P_ERR, P_SERIAL, P_ENDED,
+enum place { P_SIGNALS, P_JANITOR, P_CLIENT, P_READY, P_INOTIFY, P_OUT, P_ERR, P_SERIAL, P_FEED, P_INPUT, P_ENDED,
 	P_SAID = P_ENDED + HELPERS, PLACES = P_SAID + HELPERS };
 
 static void places_set(const struct run *r, struct pollfd p[static PLACES])
@@ -231,7 +249,7 @@ static void places_set(const struct run *r, struct pollfd p[static PLACES])
 		[P_READY] = r->ready, [P_INOTIFY] = r->inotify,
 		[P_OUT] = outqueue_empty(&r->print.out) ? -1 : r->print.out.fd,
 		[P_ERR] = outqueue_empty(&r->print.err) ? -1 : r->print.err.fd,
-		[P_SERIAL] = r->helpers[QEMU].out,
+		[P_SERIAL] = r->helpers[QEMU].out, [P_INPUT] = run_feed_reads(r) ? STDIN_FILENO : -1,
 	};
 	for (int i = 0; i < PLACES; i++)
 		p[i] = (struct pollfd){ fds[i], i == P_OUT || i == P_ERR ? POLLOUT : POLLIN, 0 };
@@ -239,6 +257,7 @@ static void places_set(const struct run *r, struct pollfd p[static PLACES])
 		p[P_ENDED + i].fd = r->helpers[i].pidfd;
 		p[P_SAID + i].fd = r->helpers[i].err;
 	}
+	p[P_FEED].fd = run_feed_fd(r, &p[P_FEED].events);
 }
 
 /* With a systemd on this side, which may be waiting for the same. */
@@ -302,6 +321,10 @@ static void round_once(struct run *r)
 			subprocess_listen(&r->helpers[i]);
 	if (p[P_CLIENT].revents && r->client.fd >= 0)
 		run_client_read(r);
+	if (p[P_FEED].revents)
+		run_feed_event(r);
+	if (p[P_INPUT].revents)
+		run_feed_read(r);
 	if (p[P_READY].revents)
 		ready_read(r);
 	if (p[P_INOTIFY].fd >= 0)
@@ -328,7 +351,8 @@ static void stage_advance(struct run *r)
 	ready_watch(r);
 	if (r->stage == STARTING && r->hawserd_ready && r->device_ready)
 		run_attach(r);
-	if (r->stage == RUNNING && s->ended != r->powering_off) {
+	run_feed_advance(r);
+	if ((r->stage == RUNNING || r->stage == STOPPING) && s->ended != r->powering_off) {
 		r->powering_off = s->ended;
 		r->deadline = s->ended ? run_now() + POWER_MS * MS : 0;
 	}
@@ -341,6 +365,7 @@ static void stage_advance(struct run *r)
 static int finish(struct run *r)
 {
 	r->finished = run_now();
+	run_feed_finish(r);
 	run_helpers_end(r);
 	int status = run_report(r);
 	run_output_finish(r);
@@ -376,10 +401,11 @@ static void signals_take(struct run *r)
 
 int run_main(int argc, char *argv[])
 {
-	struct run r = { .began = run_now(), .ticks = ticks_read(), .client.fd = -1, .signals = -1, .ready = -1, .inotify = -1,
-		.janitor = { .pidfd = -1, .fd = -1 } };
+	static struct run r;     /* its buffers are large */
 	char error[256];
 
+	r = (struct run){ .began = run_now(), .ticks = ticks_read(), .client = { .fd = -1, .passed = -1 }, .signals = -1,
+		.ready = -1, .inotify = -1, .janitor = { .pidfd = -1, .fd = -1 } };
 	if (run_options_parse(&r.o, argc, argv, error, sizeof error) < 0) {
 		fprintf(stderr, "hawser: %s\n", error);
 		return FATE_FAILED;
@@ -399,6 +425,7 @@ int run_main(int argc, char *argv[])
 	if (run_print_init(&r.print, &r.o) < 0)
 		run_fail(&r, NULL, "nothing was started");
 	signals_take(&r);
+	run_feed_init(&r);
 	if (!r.failed && run_find(&r) == 0) {
 		if (r.o.dry_run)
 			run_dry(&r);

@@ -37,6 +37,7 @@ int run_attach(struct run *r)
 	}
 	json_put_bool(&out, "follow", true);
 	json_put_bool(&out, "ephemeral", true);
+	json_put_bool(&out, "feed", r->feed.state != FEED_OFF);
 	/* hawserd opens no directory that a tool names: it gets this one from us, who may read it. */
 	int dir = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	result = dir < 0 ? -errno : json_line_end(&out) ? client_send_with(&r->client, &out, dir) : -EMSGSIZE;
@@ -48,6 +49,18 @@ int run_attach(struct run *r)
 	r->stage = ATTACHING;
 	r->deadline = run_now() + START_MS * MS;
 	return 0;
+}
+
+bool run_button(struct run *r)
+{
+	const struct run_summary *s = &r->summary;
+	char buf[64];
+	struct json_out out = { .buf = buf, .size = sizeof buf };
+	if (r->client.fd < 0 || !s->connected || s->cut || s->ended)
+		return false;
+	json_line_begin(&out);
+	json_put_string(&out, "op", "button");
+	return json_line_end(&out) && client_send(&r->client, &out) == 0;
 }
 
 static void answer(struct run *r, const char *line, size_t len)
@@ -69,7 +82,10 @@ static void record(struct run *r, const char *line, size_t len)
 	int result = client_record_read(&record, line, len, &problem);
 	if (result < 0)
 		run_print_say(&r->print, "hawserd sent a line that is no record, which is left out: %s", problem.text);
-	else if (result > 0) {
+	else if (result == 0 && r->stage == STOPPING) {
+		if (client_answer_read(line, len, &problem) < 0)
+			run_end_begin(r);        /* the guest cannot be asked any more */
+	} else if (result > 0) {
 		run_summary_add(&r->summary, &record);
 		run_print_record(&r->print, &record, line, len);
 	}

@@ -24,6 +24,9 @@ int run_print_init(struct run_print *p, const struct run_options *o)
 	p->to_err = one_file(STDOUT_FILENO, STDERR_FILENO) ? &p->out : &p->err;
 	show_init(&p->show_out, STDOUT_FILENO);
 	show_init(&p->show_err, STDERR_FILENO);
+	p->apart = !isatty(STDOUT_FILENO) && p->to_err == &p->err;
+	p->log_show = p->apart ? &p->show_err : &p->show_out;
+	p->log_to = p->apart ? &p->err : &p->out;
 	tailbuf_init(&p->serial, RUN_SERIAL_KEPT);
 	if (o->log && !(p->log = fopen(o->log, "ae"))) {
 		run_print_say(p, "cannot open the file of --log, %s: %s; name one that can be written", o->log,
@@ -81,6 +84,11 @@ static bool shows_log(const struct run_print *p)
 	return !p->o->raw && !p->o->json && !p->o->quiet;
 }
 
+static bool of_stdout(const struct client_record *record)
+{
+	return strcmp(record->stream, "stdout") == 0 && !record->event && !record->lost_reason;
+}
+
 static void put_raw(struct run_print *p, const struct client_record *record)
 {
 	struct outqueue *to = strcmp(record->stream, "stdout") == 0 ? &p->out :
@@ -111,13 +119,13 @@ void run_print_record(struct run_print *p, const struct client_record *record, c
 	log_put(p, line, len);
 	if (is_refusal(record) && !shows_log(p))
 		run_print_say(p, "%s: %s", record->event, record->bytes ? record->bytes : "");
-	if (p->o->raw)
+	if (p->o->raw || (shows_log(p) && p->apart && of_stdout(record)))
 		put_raw(p, record);
 	else if (p->o->json) {
 		outqueue_put(&p->out, line, len);
 		outqueue_put(&p->out, "\n", 1);
 	} else if (!p->o->quiet)
-		show_record(&p->show_out, &p->out, record);
+		show_record(p->log_show, p->log_to, record);
 }
 
 /* --- the serial console, and what helpers say ------------------------------------------------------------------- */
@@ -128,7 +136,7 @@ static void put_serial(void *arg, const char *line, size_t len)
 	if (len == 0)
 		return;
 	if (shows_log(p))
-		show_serial(&p->show_out, &p->out, line, len);
+		show_serial(p->log_show, p->log_to, line, len);
 	else
 		show_serial(&p->show_err, p->to_err, line, len);
 }

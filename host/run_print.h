@@ -19,6 +19,9 @@ struct run_print {
 	struct outqueue out, err;        /* stdout and stderr */
 	struct outqueue *to_err;         /* where stderr's bytes go: out, when both are one file, to keep the order */
 	struct show show_out, show_err;
+	bool apart;                      /* the program's output has stdout for itself: into a pipe or file */
+	struct show *log_show;           /* how and where the log is shown: on stdout, or when that is apart on stderr */
+	struct outqueue *log_to;
 	FILE *log;                       /* --log; NULL: not wanted, or failed */
 	bool log_dirty;
 	struct tailbuf serial;           /* what the serial console said last */

@@ -33,7 +33,7 @@ int run_report(struct run *r)
 		unknown_explain(r);
 	if (started && r->ready_until && !r->ready_told && !r->failed && !r->signal && run_summary_status(s) == 0)
 		run_fail(r, NULL, "the guest ended, and never said READY=1");
-	show_end(&r->print.show_out, &r->print.out);
+	show_end(r->print.log_show, r->print.log_to);
 	if (started && (!s->connected || (!s->ended && !r->signal)))
 		run_print_serial_kept(&r->print);
 	if (r->failed) {
@@ -50,7 +50,9 @@ int run_report(struct run *r)
 			(double)(r->finished - r->began) / 1e9 };
 		run_print_note(&r->print, "%s", run_summary_line(s, &facts, line, sizeof line));
 	}
-	if (r->signal)
+	/* A program that was asked to end, and did so by itself, has its own status. */
+	bool own = s->ended && s->fate.outcome == FATE_EXITED;
+	if (r->signal && (r->failed || !own))
 		return 128 + r->signal;
 	return r->failed ? FATE_FAILED : started ? run_summary_status(s) : 0;
 }

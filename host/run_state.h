@@ -9,6 +9,7 @@
 #include "client.h"
 #include "janitor.h"
 #include "machine.h"
+#include "remote.h"
 #include "run_options.h"
 #include "run_print.h"
 #include "run_summary.h"
@@ -23,9 +24,11 @@
 #define DRAIN_MS 500             /* for bytes on their way; then vhost-device-vsock is ended, and once more */
 #define QUIET_MS 10000           /* from QEMU's start to a word on a guest that has not dialled */
 #define POWER_MS 5000            /* from the guest's END to its machine's */
+#define STOP_MORE_MS 8000        /* from the end of the program's grace to that of the machine, when it was asked to end */
 #define HELPER_TERM_MS 500       /* for hawserd and vhost-device-vsock to end by themselves */
 
-enum stage { STARTING, ATTACHING, RUNNING, ENDING, DRAINING, OVER };
+enum stage { STARTING, ATTACHING, RUNNING, STOPPING, ENDING, DRAINING, OVER };
+enum feed_state { FEED_OFF, FEED_WANTED, FEED_ASKED, FEED_UP };
 enum helper { HAWSERD, DEVICE, QEMU, HELPERS };
 
 struct run {
@@ -41,6 +44,13 @@ struct run {
 	struct janitor janitor;
 	struct subprocess helpers[HELPERS];
 	struct client client;
+	struct feed {                    /* our standard input, on its way to the program */
+		uint8_t state;           /* enum feed_state */
+		struct client client;    /* ASKED */
+		struct remote remote;    /* UP */
+		uint32_t credit;         /* bytes that the guest takes */
+		bool ended;
+	} feed;
 	const char *runtime;             /* hawserd's */
 	char own_runtime[JANITOR_DIR_MAX + 8];
 	int signals, ready, inotify;     /* descriptors; -1: not (or not any more) open */
@@ -82,6 +92,18 @@ void run_helpers_end(struct run *r);     /* all of them, and removes the run's d
 int run_attach(struct run *r);
 void run_client_read(struct run *r);
 bool run_output_full(const struct run *r);       /* nothing more should be read, until it is written */
+
+/* Has the guest asked to end in good order. False: it cannot be reached. */
+bool run_button(struct run *r);
+
+/* run_feed.c: standard input, from when the guest has its configuration. */
+void run_feed_init(struct run *r);
+void run_feed_advance(struct run *r);            /* begins, when it is time */
+int run_feed_fd(const struct run *r, short *events);     /* the guest's side, to be polled; -1: nothing */
+bool run_feed_reads(const struct run *r);        /* standard input is to be polled */
+void run_feed_event(struct run *r);
+void run_feed_read(struct run *r);
+void run_feed_finish(struct run *r);
 
 /* run_report.c: what is said at the end; the exit status. */
 int run_report(struct run *r);

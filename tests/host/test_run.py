@@ -18,6 +18,8 @@ BOUND_S = 120
 
 def hawser_run(*args, options=(), **more):
     more.setdefault("stdout", subprocess.PIPE)
+    if "input" not in more:
+        more.setdefault("stdin", subprocess.DEVNULL)
     command = [HAWSER, "run", "--private", *options, HELLO, *(["--", *args] if args else [])]
     return subprocess.run(command, stderr=subprocess.PIPE, timeout=BOUND_S, **more)
 
@@ -25,10 +27,10 @@ def hawser_run(*args, options=(), **more):
 def test_hello_shows_what_it_was_given():
     run = hawser_run(text=True)
     assert run.returncode == 0, run.stderr
-    assert "stdout  | ahoy from hello" in run.stdout
-    assert "This file was laid over the root of the guest." in run.stdout
-    assert "greeting.key has 32 bytes" in run.stdout
-    assert "kernel  | Linux version" in run.stdout
+    assert run.stdout == ("ahoy from hello\nThis file was laid over the root of the guest.\n"
+                          "greeting.key has 32 bytes\n")
+    assert "kernel  | Linux version" in run.stderr
+    assert "stdout  |" not in run.stderr
     assert "hawser: hello: exit 0; CID " in run.stderr and " 0 lost" in run.stderr
     secret = (HELLO / "credentials/greeting.key").read_text().strip()
     assert secret not in run.stdout + run.stderr
@@ -49,6 +51,129 @@ def test_program_that_cannot_be_started(program, status):
     run = hawser_run(program, text=True)
     assert run.returncode == status
     assert program in run.stdout + run.stderr
+
+
+def test_log_and_output_on_one_stream():
+    """As on a terminal: lines, each with where it comes from."""
+    run = subprocess.run([HAWSER, "run", "--private", HELLO], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True, timeout=BOUND_S)
+    assert "stdout  | ahoy from hello" in run.stdout and "hawser: hello: exit 0" in run.stdout
+
+
+# --- as in a pipeline -----------------------------------------------------------------------------------------------
+
+def test_pipe_in_and_out():
+    run = hawser_run("wc", "-c", input=b"hi\n")
+    assert (run.returncode, run.stdout) == (0, b"3\n"), run.stderr
+
+
+def test_megabytes_in_and_out():
+    content = os.urandom(3 << 20) + b"without an end of line"
+    run = hawser_run("cat", input=content, options=["--raw"])
+    assert run.returncode == 0 and run.stdout == content
+
+
+def test_input_that_is_not_read():
+    """Neither a program that reads nothing nor one that stops reading is held up, and it ends as it likes."""
+    run = hawser_run("sh", "-c", "read a; echo $a; exec <&-; sleep 0.3; exit 4", input=b"one\n" + bytes(1 << 20))
+    assert (run.returncode, run.stdout) == (4, b"one\n"), run.stderr
+    assert hawser_run("true", input=bytes(1 << 20)).returncode == 0
+
+
+def machine(base, text="{}"):
+    directory = base / "vm"
+    directory.mkdir()
+    (directory / "vm.json").write_text(text)
+    return directory
+
+
+def test_empty_input_costs_nothing(tmp_path):
+    run = subprocess.run([HAWSER, "run", "--private", machine(tmp_path), "--", "sh", "-c",
+                          "ps -o comm; wc -c; readlink /proc/self/fd/0"], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=BOUND_S)
+    assert b"hawser-relay" in run.stdout
+    assert run.stdout.endswith(b"0\n/dev/null\n") and b"hawser-control" not in run.stdout
+
+
+# --- signals --------------------------------------------------------------------------------------------------------
+
+POLITE = "trap 'sleep 0.3; echo bye; exit 6' TERM; echo up; while :; do sleep 0.05; done 2>/dev/null"
+
+
+def start(script, base, directory=HELLO, **more):
+    env = dict(os.environ, XDG_RUNTIME_DIR=str(base))
+    more.setdefault("stdin", subprocess.DEVNULL)
+    run = subprocess.Popen([HAWSER, "run", "--private", directory, "--", "sh", "-c", script], env=env,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+    assert run.stdout.readline() == b"up\n"
+    return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
+def test_signal_is_an_end_in_good_order(number, tmp_path):
+    run = start(POLITE, tmp_path)
+    run.send_signal(number)
+    out, err = run.communicate(timeout=BOUND_S)
+    assert (run.returncode, out) == (6, b"bye\n"), err
+    assert b"exit 6" in err and b"again to kill it" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_signal_to_one_that_does_not_catch_it(tmp_path):
+    run = start("echo up; exec sleep 1000", tmp_path)
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate(timeout=BOUND_S)
+    assert run.returncode == 128 + signal.SIGINT and b"killed by SIGTERM" in err
+
+
+def test_twice_kills(tmp_path):
+    run = start("trap '' TERM; echo up; while :; do sleep 0.05; done 2>/dev/null", tmp_path)
+    run.send_signal(signal.SIGINT)
+    while b"again to kill it" not in run.stderr.readline():
+        pass
+    time.sleep(0.3)
+    assert run.poll() is None
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=BOUND_S)
+    assert run.returncode == 128 + signal.SIGINT
+    assert not list(tmp_path.iterdir())
+
+
+# --- verbs ----------------------------------------------------------------------------------------------------------
+
+def hawser(command, base, *words, **more):
+    runtime, = base.glob("hawser-run.*/run")
+    return subprocess.run([HAWSER, command, "--runtime", runtime, *words], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=BOUND_S, **more)
+
+
+def test_verbs_of_a_run(tmp_path):
+    """Ping, exec with both directions, signal, stop: the whole way, and what vm.json does not allow."""
+    base = tmp_path / "base"
+    base.mkdir()
+    directory = machine(tmp_path, '{ "hawser": { "control": ["ping", "exec", "signal", "stop"] } }')
+    run = start("trap 'echo hup' HUP; " + POLITE, base, directory)
+    ping = hawser("ping", base, "vm")
+    assert ping.returncode == 0 and ping.stdout.startswith(b"vm: "), ping.stderr
+    done = hawser("exec", base, "vm", "sh", "-c", "wc -c; echo err >&2; exit 9", input=bytes(1 << 20))
+    assert (done.returncode, done.stdout, done.stderr) == (9, b"1048576\n", b"err\n")
+    assert hawser("signal", base, "vm", "HUP").returncode == 0
+    assert run.stdout.readline() == b"hup\n"
+    stopped = hawser("stop", base, "vm")
+    assert stopped.returncode == 0, stopped.stderr
+    out, err = run.communicate(timeout=BOUND_S)
+    assert (run.returncode, out) == (6, b"bye\n"), err
+
+
+def test_forbidden(tmp_path):
+    base = tmp_path / "base"
+    base.mkdir()
+    run = start("echo up; sleep 1000", base, machine(tmp_path))
+    for command, words in ("ping", []), ("signal", ["HUP"]), ("stop", []), ("exec", ["true"]):
+        refused = hawser(command, base, "vm", *words)
+        assert refused.returncode in (1, 125) and b"hawser.control" in refused.stderr, refused.stderr
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=BOUND_S)
 
 
 def test_raw_keeps_streams_apart_and_bytes_as_they_are():
