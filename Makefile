@@ -48,6 +48,7 @@ help:
 	@echo "make test          set up what is missing, then every test; ends with 'N passed, N failed'"
 	@echo "make fuzz          each reader of outside bytes, a minute (FUZZ_S)"
 	@echo "make coverage      what of each parser unit tests and the fuzzers' corpus reach"
+	@echo "make faults        each fault of docs/FAULTS.md, done to the real programs, as a table"
 	@echo "make soak          the log of 20 guests under random kills (SOAK_SECONDS), a million visits (SOAK_VISITS)"
 	@echo "make size          bytes of each part; writes build/size.json"
 	@echo "make bench         tables of measurements; writes build/bench.json"
@@ -246,6 +247,13 @@ test:
 	@$(MAKE) --no-print-directory -j2 all image $(BUILD)/relay-machine $(BUILD)/fleet $(UNIT:%=$(BUILD)/unit/%) \
 		fuzz-build
 	@$(PYTEST) -n 2 tests
+
+# Every row of docs/FAULTS.md: FAULTS_S seconds for what is random, FAULTS_SEED to have it again.
+.PHONY: faults
+faults:
+	@scripts/deps
+	@$(MAKE) --no-print-directory -j2 all image $(BUILD)/relay-machine $(UNIT:%=$(BUILD)/unit/%)
+	@$(PYTHON) scripts/faults
 
 # Random kills of hawserd, relays and connections while 20 guests write checksummed lines: SOAK_SECONDS, SOAK_SEED. And
 # guests that come, say HELLO and are gone: SOAK_VISITS.

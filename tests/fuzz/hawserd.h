@@ -143,9 +143,13 @@ static int hawserd_connect(const char *path)
 	union { struct cmsghdr header; char room[CMSG_SPACE(sizeof(int))]; } control;
 	struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control,
 		.msg_controllen = sizeof control };
+	ssize_t got;
 	int fd;
 
-	FUZZ_NEED(send(connector, path, strlen(path) + 1, 0) > 0 && recvmsg(connector, &message, MSG_CMSG_CLOEXEC) == 1);
+	FUZZ_NEED(send(connector, path, strlen(path) + 1, 0) > 0);
+	while ((got = recvmsg(connector, &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)    /* libFuzzer's alarm */
+		;
+	FUZZ_NEED(got == 1);
 	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
 	rounds(2);
 	return fd;
