@@ -62,7 +62,7 @@ struct daemon {
 	uint32_t n_with_files;
 	uint32_t crowded_fd;                     /* from this one on, descriptors are kept free for files */
 	struct vm *unsettled;                    /* machines whose batches wait for the group commit */
-	struct timer commit, sweep;
+	struct timer commit, sweep, starving;
 	LIST_HEAD(, control) controls;           /* control sessions that begin */
 	LIST_HEAD(, local) locals;               /* all connections of tools */
 };

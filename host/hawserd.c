@@ -252,6 +252,7 @@ static int daemon_init(struct daemon *daemon, struct problem *problem)
 	vm_files_init(daemon);
 	daemon->commit.fire = vm_commit_group;
 	daemon->sweep.fire = vms_sweep;
+	daemon->starving.fire = listener_starving;
 	daemon->outlet.fd = -1;
 	LIST_INIT(&daemon->readers);
 	LIST_INIT(&daemon->controls);

@@ -14,6 +14,7 @@
 #include "session.h"
 
 #define STRANGERS_A_SECOND 8
+#define STARVED_MS 100           /* a full table of files of the whole system does not end with a session of ours */
 #define ACCEPTS_A_ROUND 4        /* then the sessions have their turn; what waits is signalled again */
 
 /* --- listeners -------------------------------------------------------------------------------------------------- */
@@ -101,7 +102,7 @@ int listener_spare(const struct daemon *daemon)
 /*
  * No descriptor is left, and the connection, if there is one, would make epoll report the listener for ever. The
  * spare one is given up to take it and turn it away; when even that fails, the listener rests until a descriptor was
- * closed. True: there may be more connections.
+ * closed, or a moment. True: there may be more connections.
  */
 static bool turn_away(struct listener *listener)
 {
@@ -124,6 +125,7 @@ static bool turn_away(struct listener *listener)
 		return fd >= 0;
 	listener->paused = daemon->starved = true;
 	loop_events(&daemon->loop, listener->slot, 0);
+	timer_set(&daemon->loop, &daemon->starving, STARVED_MS * LOOP_MS);
 	return false;
 }
 
@@ -141,12 +143,20 @@ void listener_resume(struct daemon *daemon)
 {
 	if (daemon->spare_fd < 0)
 		daemon->spare_fd = listener_spare(daemon);
-	if (daemon->spare_fd < 0)
+	if (daemon->spare_fd < 0) {
+		timer_set(&daemon->loop, &daemon->starving, STARVED_MS * LOOP_MS);
 		return;
+	}
 	daemon->starved = false;
+	timer_stop(&daemon->loop, &daemon->starving);
 	pause_over(daemon->vsock);
 	for (size_t i = 0; i < daemon->vms.names.n; i++)
 		pause_over(vms_at(&daemon->vms, i)->listeners);
+}
+
+void listener_starving(struct timer *timer)
+{
+	listener_resume((struct daemon *)((char *)timer - offsetof(struct daemon, starving)));
 }
 
 void listener_event(struct listener *listener)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct daemon;
+struct timer;
 struct vm;
 
 enum listen_service { LISTEN_BOOT, LISTEN_LOG, LISTEN_SERVICES };
@@ -28,5 +29,6 @@ void listener_event(struct listener *listener);
 int listener_spare(const struct daemon *daemon);
 /* Descriptors may be free again. */
 void listener_resume(struct daemon *daemon);
+void listener_starving(struct timer *timer);     /* daemon->starving's */
 
 #endif

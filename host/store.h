@@ -16,8 +16,8 @@
  *     and not twice. What is left was noted with its number, so if it comes again it is dropped.
  *  5. Rotation happens right after a transaction, when the old file ends exactly where the journal says. A crash
  *     before the next one is told by the file's inode number: see sink_recover.
- *     While a thread waits for the disk (store_sync.c), more may be written to the files, since its transaction says how
- *     large they were; so a file that is to rotate gets no more first.
+ *     While a thread waits for the disk (store_sync.c), more may be written to the files, since its transaction says
+ *     how large they were; so a file that is to rotate gets no more first.
  *  6. A write that fails (a full disk, an I/O error) is treated as a death: everything since the last transaction is
  *     forgotten, the guest's connection is cut, and when the files can be written again, start is done again (4).
  *

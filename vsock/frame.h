@@ -46,7 +46,7 @@ int frame_flush(struct frame_buf *b, int fd);
  */
 int frame_send(struct frame_buf *b, int fd, const void *more, size_t len);
 
-/* frame_next and frame_flush, waiting up to timeout_ms in all (-1: for ever). -ETIMEDOUT, or as above; frame_wait returns 1. */
+/* frame_next and frame_flush, waiting up to timeout_ms in all (-1: for ever): as above, or -ETIMEDOUT. */
 int frame_wait(struct frame_buf *b, int fd, struct wire_frame *frame, int timeout_ms);
 int frame_drain(struct frame_buf *b, int fd, int timeout_ms);
 

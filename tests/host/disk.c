@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * disk: a disk that hangs or fails, for a program that is started with this as LD_PRELOAD. $DISK is a file of four texts
- * of 256 bytes, one for each fault: a part of the path of the files that have it, or nothing.
+ * disk: a disk that hangs or fails, for a program that is started with this as LD_PRELOAD. $DISK is a file of four
+ * texts of 256 bytes, one for each fault: a part of the path of the files that have it, or nothing.
  *
  *     0 hang         fdatasync and fsync wait until the fault is gone
  *     1 sync         fdatasync and fsync fail with EIO

@@ -87,8 +87,8 @@ class Connection:
 class Guest:
     """One boot of one machine; base is the path its VMM would be given."""
 
-    def __init__(self, base, port=610, boot_id=None):
-        self.base, self.port = base, port
+    def __init__(self, base, port=610, boot_id=None, timeout=10):
+        self.base, self.port, self.timeout = base, port, timeout
         self.boot_id = boot_id or uuid.uuid4().bytes
         self.token = None
         self.log = None
@@ -101,7 +101,7 @@ class Guest:
                      struct.pack("<Q", time.clock_gettime_ns(time.CLOCK_BOOTTIME)) + extra)
 
     def dial_boot(self):
-        return Connection(f"{self.base}_{self.port}")
+        return Connection(f"{self.base}_{self.port}", self.timeout)
 
     def boot(self, apply=True):
         """The whole boot session. Returns (WELCOME's payload, the frames up to COMMIT)."""
@@ -132,7 +132,7 @@ class Guest:
         """Returns the number that the host expects."""
         if self.log:
             self.log.close()
-        self.log = Connection(f"{self.base}_{self.port + 1}")
+        self.log = Connection(f"{self.base}_{self.port + 1}", self.timeout)
         self.log.send(frame(LOG_HELLO, b"HWSR" + struct.pack("<HH", 1, 0) + (token or self.token) +
                             struct.pack("<Q", self.acked if first is None else first)))
         kind, payload = self.log.receive()
