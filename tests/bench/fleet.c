@@ -10,7 +10,7 @@
  *     boot FIRST COUNT AT_ONCE              each boots once, from connect() to the close that answers APPLIED
  *     log FIRST COUNT AT_ONCE               each opens its log session, and keeps it
  *     reboot FIRST COUNT AT_ONCE TIMES      END, boot, log: TIMES in all; the time is the boot's
- *     records FIRST COUNT EACH TIMES        TIMES records of 100 bytes in all, EACH in a frame; until all are acknowledged
+ *     records FIRST COUNT EACH TIMES        TIMES records of 100 bytes, EACH in a frame; until all are acknowledged
  *     end FIRST COUNT AT_ONCE               END, and the end of the session
  *     visit FIRST COUNT AT_ONCE TIMES       connect, HELLO, and gone: at the first answer, or every other one at once
  *     feed PATH COUNT EACH TIMES            the same records as lines into COUNT connections to PATH, EACH in a write

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What programs and the kernel of the guest send the relay, a datagram each: records of /dev/kmsg, syslog's, events.
- * The input is a list of them: the source, the length (two bytes), the bytes.
+ * What programs and the kernel of the guest send the relay, a datagram each: records of /dev/kmsg, messages of syslog,
+ * notifications, events. The input is a list of them: the source, the length (two bytes), the bytes.
  */
 #include <sys/socket.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 #include "fuzz.h"
 
 static struct ring ring;
-static struct sources sources;
+static struct sources sources = { .dev = -1 };
 static int ends[SOURCES];
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -21,7 +21,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	log_set(0, NULL);
 	FUZZ_NEED(ring_create(&ring, WIRE_RING_MIN) == 0 && ring_open(&ring) == 0);
 	for (int i = 0; i < SOURCES; i++) {
-		int fds[2], type = i == SOURCE_KERNEL || i == SOURCE_SYSLOG || i == SOURCE_EVENT ? SOCK_DGRAM : SOCK_STREAM;
+		bool datagrams = i == SOURCE_KERNEL || i == SOURCE_SYSLOG || i == SOURCE_NOTIFY || i == SOURCE_EVENT;
+		int fds[2], type = datagrams ? SOCK_DGRAM : SOCK_STREAM;
 
 		fuzz_pair(type, fds);
 		sources.fd[i] = fds[0];
@@ -38,12 +39,11 @@ static void ring_empty(void)
 
 	while (ring_unsent(&ring, sent)) {
 		struct wire_out out = { .buf = frame, .size = sizeof frame };
-
 		struct ring_run run;
 
 		next = ring_frame(&ring, sent, &out, &run);
-		wire_put_bytes(&out, run.bytes, run.len);
 		FUZZ_NEED(next > sent);
+		wire_put_bytes(&out, run.bytes, run.len);
 		fuzz_sent(frame, out.len);
 		sent = next;
 		FUZZ_NEED(ring_ack(&ring, sent, sent));

@@ -88,7 +88,9 @@ def sources():
     yield datagram(0, b"6,339,5140900,-;a line of the kernel\n SUBSYSTEM=pci\n DEVICE=+pci:0000:00:00.0\n")
     yield datagram(0, b"6,1,1,-;one\n") + datagram(0, b"4,9,2,c,x=1;part\n") + datagram(0, b"30,10,3,-;\n")
     yield datagram(3, b"<11>Nov 22 10:00:00 name: said") + datagram(3, b"")
-    yield datagram(6, event) + datagram(6, b"P") + datagram(6, b"C")
+    yield datagram(6, b"READY=1\nSTATUS=all is well\nX_SYSTEMD_UNIT_ACTIVE=active\nMAINPID=7\nEXIT_STATUS=3\n")
+    yield datagram(6, b"STOPPING=1\nWATCHDOG=1\nWATCHDOG_USEC=5000000\nSTATUS=a\0b\nREADY=0")
+    yield datagram(7, event) + datagram(7, b"P") + datagram(7, b"C")
     yield b"".join(datagram(source, b"bytes\n") for source in (1, 2, 4, 5))
 
 
