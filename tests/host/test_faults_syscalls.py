@@ -21,8 +21,9 @@ SECONDS = float(os.environ.get("FAULTS_S", "20"))
 STORING = [("write", "EIO"), ("write", "ENOSPC"), ("fdatasync", "EIO"), ("fdatasync", "ENOSPC")]
 # Not epoll_wait: a tracer that leaves in the middle of a call has it fail with EPERM, which that one never does.
 OTHERS = [("openat", "EMFILE"), ("ftruncate", "EIO"), ("newfstatat", "EIO"), ("lseek", "EIO"), ("writev", "EIO"),
-          ("sendto", "EPIPE"), ("sendto", "EAGAIN"), ("sendmsg", "EAGAIN"), ("recvmsg", "EINTR"), ("accept4", "EMFILE"),
-          ("accept4", "ECONNABORTED"), ("epoll_ctl", "ENOMEM"), ("mmap", "ENOMEM"), ("brk", "ENOMEM")]
+          ("sendto", "EPIPE"), ("sendto", "EAGAIN"), ("sendmsg", "EAGAIN"), ("recvmsg", "EINTR"),
+          ("accept4", "EMFILE"), ("accept4", "ECONNABORTED"), ("epoll_ctl", "ENOMEM"), ("mmap", "ENOMEM"),
+          ("brk", "ENOMEM")]
 
 
 class Injection:
