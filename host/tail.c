@@ -60,7 +60,7 @@ static void file_take(struct tail *tail, int fd, const struct stat *st, off_t at
 	tail->at = at;
 }
 
-/* The next younger file. False: this is the current one. When this one was removed meanwhile, the oldest that is left. */
+/* The next younger file. False: this is the current one. If this one was removed meanwhile, the oldest there is. */
 static bool file_next(struct tail *tail)
 {
 	unsigned most = tail->store->home->max_files, file = 0;
@@ -83,7 +83,7 @@ static bool file_next(struct tail *tail)
 	return false;
 }
 
-/* --- the way back ------------------------------------------------------------------------------------------------- */
+/* --- the way back ----------------------------------------------------------------------------------------------- */
 
 /*
  * Where the last *n entries of a file begin, or 0; *n is what is missing then. In the text form, a line that begins with
@@ -130,7 +130,7 @@ static bool start(struct tail *tail, uint32_t n, uint64_t since)
 	return tail->fd >= 0;
 }
 
-/* --- the text form -------------------------------------------------------------------------------------------------- */
+/* --- the text form ------------------------------------------------------------------------------------------------ */
 
 /* TIME STREAM[+] MESSAGE: see logline.h. The message is unfolded in place. */
 static void put_entry(struct json_out *out, const char *vm, char *entry, size_t len)
@@ -181,7 +181,7 @@ static char *text_to_json(const char *vm, char *from, size_t size, size_t *len)
 
 /* --- lines -------------------------------------------------------------------------------------------------------- */
 
-/* The length of the whole entries among len bytes: in the text form, what comes behind an entry tells that it is whole. */
+/* The length of the whole entries among len bytes: in the text form, what follows an entry tells that it is whole. */
 static size_t whole(const char *bytes, size_t len, bool text, bool end)
 {
 	const char *newline = bytes + len;

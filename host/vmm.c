@@ -6,7 +6,7 @@
 #include "../vsock/wire.h"
 #include "vmm.h"
 
-/* --- words as their readers want them ------------------------------------------------------------------------------ */
+/* --- words as their readers want them ----------------------------------------------------------------------------- */
 
 /* For a shell. */
 static void put_word(FILE *to, const char *word)
@@ -149,7 +149,7 @@ static bool put_firecracker(const struct machine *m, FILE *to, FILE *hints)
 	return ok;
 }
 
-/* --- Cloud Hypervisor: README.md, docs/vsock.md -------------------------------------------------------------------- */
+/* --- Cloud Hypervisor: README.md, docs/vsock.md ------------------------------------------------------------------- */
 
 static bool put_cloud_hypervisor(const struct machine *m, FILE *to, FILE *hints)
 {
@@ -179,7 +179,7 @@ static bool put_cloud_hypervisor(const struct machine *m, FILE *to, FILE *hints)
 	return put_command(to, &args, "");
 }
 
-/* --- libkrun: include/libkrun.h ------------------------------------------------------------------------------------ */
+/* --- libkrun: include/libkrun.h ----------------------------------------------------------------------------------- */
 
 static void put_call(FILE *to, const char *call, const char *text)
 {
@@ -220,7 +220,7 @@ static bool put_libkrun(const struct machine *m, FILE *to, FILE *hints)
 	return ok;
 }
 
-/* --- all of them --------------------------------------------------------------------------------------------------- */
+/* --- all of them -------------------------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
