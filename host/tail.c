@@ -86,8 +86,8 @@ static bool file_next(struct tail *tail)
 /* --- the way back ----------------------------------------------------------------------------------------------- */
 
 /*
- * Where the last *n entries of a file begin, or 0; *n is what is missing then. In the text form, a line that begins with
- * a tab belongs to the one before.
+ * Where the last *n entries of a file begin, or 0; *n is what is missing then. In the text form, a line that begins
+ * with a tab belongs to the one before.
  */
 static off_t entries_back(int fd, off_t size, bool text, uint32_t *n)
 {
