@@ -53,7 +53,7 @@ static const struct json_field limit_fields[] = {
 	{ "openLogs", JSON_KIND_U32, AT(open_logs_max), .max = 1000000 },
 	{ "followers", JSON_KIND_U32, AT(followers_max), .min = 1, .max = 10000 },
 	{ "logBytesVm", JSON_KIND_U64, AT(log_bytes_vm), .min = 4 << 20, .max = 1ull << 50 },
-	{ "logRateVm", JSON_KIND_U64, AT(log_rate_vm), .min = 64 << 10, .max = 1ull << 40 },
+	{ "logRateVm", JSON_KIND_U64, AT(log_rate_vm), .max = 1ull << 40 },
 	{ NULL },
 };
 
@@ -99,7 +99,7 @@ static bool string_set(char **to, const char *text)
 void daemonconfig_defaults(struct daemonconfig *config)
 {
 	*config = (struct daemonconfig){ .port = WIRE_PORT_BASE, .grace_ms = 3000, .hello_timeout_ms = 1000,
-		.connections_vm_max = 16, .hello_rate_vm = 100, .followers_max = 64, .log_text = true, .log_max_bytes = 64 << 20,
+		.connections_vm_max = 16, .hello_rate_vm = 100, .log_rate_vm = 16 << 20, .followers_max = 64, .log_text = true, .log_max_bytes = 64 << 20,
 		.log_max_files = 8, .ready_fd = -1, .log_level = LOG_LEVEL_INFO };
 	string_set(&config->vms, "/etc/hawser/vms");
 	string_set(&config->state, "/var/lib/hawser");

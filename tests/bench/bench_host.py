@@ -87,7 +87,7 @@ class Fleet:
             (vm / "credentials/key").chmod(0o600)
         config.setdefault("graceMs", 60000)
         # One machine of few boots more often than any real one.
-        config.setdefault("limits", {"helloRateVm": 0})
+        config.setdefault("limits", {"helloRateVm": 0, "logRateVm": 0})
         (self.dir / "hawserd.json").write_text(json.dumps(config))
 
     def __enter__(self):

@@ -70,6 +70,8 @@ static void defaults(void **state)
 	assert_int_equal(config.hello_timeout_ms, 1000);
 	assert_true(config.log_text);
 	assert_int_equal(config.log_sync, DAEMONCONFIG_SYNC_WRITE);
+	/* Nobody has to ask that one guest leaves something to the others. */
+	assert_true(config.hello_rate_vm && config.log_rate_vm && config.connections_vm_max);
 	daemonconfig_free(&config);
 }
 
