@@ -381,6 +381,7 @@ static int decrypt(struct source *source, const struct vmtree *tree, const struc
 {
 	struct problem why;
 	size_t size = (size_t)node->stat.st_size + 1;
+	uint64_t total;
 	int r;
 
 	if (!source->decrypter)
@@ -391,9 +392,10 @@ static int decrypt(struct source *source, const struct vmtree *tree, const struc
 	if (source->decrypter->decrypt(source->decrypter->arg, node->path, source->fd, &source->vault, &why) < 0)
 		return vmtree_problem(tree, node->path, problem, "%s", why.text);
 	source->plain += source->vault.len;
-	return source->trees[CREDENTIALS].bytes + source->plain <= WIRE_CREDENTIAL_MAX ? 0 : vmtree_problem(tree, "", problem,
-		"all credentials together have %llu bytes and more; they may have %d",
-		(unsigned long long)(source->trees[CREDENTIALS].bytes + source->plain), WIRE_CREDENTIAL_MAX);
+	total = source->trees[CREDENTIALS].bytes + source->plain;
+	return total <= WIRE_CREDENTIAL_MAX ? 0 : vmtree_problem(tree, "", problem,
+		"all credentials together have %llu bytes and more; they may have %d", (unsigned long long)total,
+		WIRE_CREDENTIAL_MAX);
 }
 
 static int step_plain(struct source *source, const struct vmtree *tree, const struct vmtree_node *node,
