@@ -432,9 +432,8 @@ int run_main(int argc, char *argv[])
 		else
 			run_helpers_start(&r);
 	}
-	while (r.stage != OVER) {
+	/* Everything may be there already: nothing would wake us. */
+	for (stage_advance(&r); r.stage != OVER; stage_advance(&r))
 		round_once(&r);
-		stage_advance(&r);
-	}
 	return finish(&r);
 }

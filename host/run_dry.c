@@ -28,7 +28,7 @@ void run_dry(struct run *r)
 	uint32_t cid = r->o.cid ? r->o.cid : r->config->cid;
 	struct machine m = {
 		.qemu = "qemu-system-x86_64", .kernel = r->kernel, .initrd = r->initrd, .kvm = r->o.accel != ACCEL_TCG,
-		.vhost = r->o.vhost, .verbose = r->o.serial, .cid = cid ? cid : RUN_CID_DEFAULT,
+		.vhost = r->o.vsock == RUN_VSOCK_VHOST, .verbose = r->o.serial, .cid = cid ? cid : RUN_CID_DEFAULT,
 		.memory_mib = r->config->memory_mib, .cpus = r->config->cpus, .base = base,
 		.secrets = machine_has_secrets(r->dir), .kernel_args = { r->config->kernel_args, r->o.append },
 	};

@@ -68,13 +68,7 @@ static int files_find(struct run *r)
 	if (!(r->qemu = machine_qemu_find(&name)))
 		return run_fail(r, NULL, "cannot find the program %s: install it (Debian: qemu-system-x86), or set "
 			"HAWSER_QEMU to its path", name);
-	if (!r->o.vhost && !(r->device = machine_device_find(&name)))
-		return run_fail(r, NULL, "cannot find the program %s: run scripts/fetch vhost-device-vsock, set "
-			"HAWSER_VHOST_DEVICE_VSOCK to its path, or use --vsock vhost", name);
-	if (r->o.vhost && access("/dev/vhost-vsock", R_OK | W_OK) < 0)
-		return run_fail(r, NULL, "--vsock vhost: cannot use /dev/vhost-vsock: %s; load the module vhost_vsock "
-			"and have write access to the device, or leave the option out", strerror(errno));
-	return 0;
+	return run_vsock_find(r);
 }
 
 int run_find(struct run *r)

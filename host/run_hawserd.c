@@ -66,7 +66,10 @@ bool run_button(struct run *r)
 static void answer(struct run *r, const char *line, size_t len)
 {
 	struct problem problem;
-	if (client_answer_read(line, len, &problem) < 0)
+	bool refused = client_answer_read(line, len, &problem) < 0;
+	if (refused && r->machine.vhost && r->o.vsock == RUN_VSOCK_AUTO)
+		run_vsock_fall_back(r, problem.text);
+	else if (refused)
 		run_fail(r, &r->helpers[HAWSERD], "hawserd does not take this machine: %s%s", problem.text,
 			r->helpers[HAWSERD].pid ? "" : "; --private starts a hawserd for this run alone");
 	else if (run_qemu_start(r) == 0) {

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,21 +13,16 @@
 #include "run_state.h"
 #include "ticks.h"
 
-static int machine_set(struct run *r)
+static void machine_set(struct run *r)
 {
 	uint32_t cid = r->o.cid ? r->o.cid : r->config->cid;
-	/* The kernel's CIDs belong to the whole host, so a number out of the air could be another machine's. */
-	if (!cid && r->o.vhost)
-		return run_fail(r, NULL, "--vsock vhost needs an address for the guest: \"hawser\": { \"cid\": N } in "
-			"%s/vm.json, or --cid N", r->o.dir);
 	r->machine = (struct machine){
 		.qemu = r->qemu, .kernel = r->kernel, .initrd = r->initrd,
-		.q35 = r->o.vmm == VMM_QEMU_Q35, .vhost = r->o.vhost, .verbose = r->o.serial,
+		.q35 = r->o.vmm == VMM_QEMU_Q35, .vhost = r->vhost, .verbose = r->o.serial,
 		.cid = cid ? cid : RUN_CID_DEFAULT, .memory_mib = r->config->memory_mib, .cpus = r->config->cpus,
 		.dir = r->janitor.dir, .secrets = machine_has_secrets(r->dir),
 		.kernel_args = { r->config->kernel_args, r->o.append },
 	};
-	return 0;
 }
 
 static int accel_set(struct run *r)
@@ -46,7 +40,7 @@ static int accel_set(struct run *r)
 	return accel < 0 ? -1 : 0;       /* a signal came, which is for round_once() to read */
 }
 
-static int helper_start(struct run *r, enum helper which, struct arglist *args, int pass)
+int run_helper_start(struct run *r, enum helper which, struct arglist *args, int pass)
 {
 	struct subprocess *p = &r->helpers[which];
 	const char *program = args->n ? args->v[0] : p->name;
@@ -59,24 +53,11 @@ static int helper_start(struct run *r, enum helper which, struct arglist *args, 
 	return result < 0 ? -1 : 0;
 }
 
-static int device_start(struct run *r)
-{
-	struct arglist args = { 0 };
-	r->device_ready = r->o.vhost;
-	if (r->o.vhost)
-		return 0;
-	r->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (r->inotify < 0 || inotify_add_watch(r->inotify, r->janitor.dir, IN_CREATE) < 0)
-		return run_fail(r, NULL, "cannot watch %s: %s", r->janitor.dir, strerror(errno));
-	machine_device_args(&r->machine, r->device, &args);
-	return helper_start(r, DEVICE, &args, -1);
-}
-
 /* A private hawserd does not read the system's settings. It listens on AF_VSOCK only for a machine that needs it. */
 static int hawserd_settings(struct run *r, const char *file)
 {
 	FILE *f = fopen(file, "we");
-	bool ok = f && fprintf(f, "{ \"vsock\": %s }\n", r->o.vhost ? "true" : "false") > 0;
+	bool ok = f && fprintf(f, "{ \"vsock\": %s }\n", r->machine.vhost ? "true" : "false") > 0;
 	if ((f && fclose(f) != 0) || !ok)
 		return run_fail(r, NULL, "cannot write %s: %s", file, strerror(errno));
 	return 0;
@@ -93,7 +74,7 @@ static int hawserd_start_own(struct run *r)
 		return run_fail(r, NULL, "cannot find the program hawserd beside this one, in ../sbin or in $PATH: build "
 			"it (make), or start one and name its runtime directory with --runtime");
 	snprintf(path, sizeof path, "%s/hawserd.json", r->janitor.dir);
-	if (hawserd_settings(r, path) < 0)
+	if (run_vsock_check(r) < 0 || hawserd_settings(r, path) < 0)
 		return -1;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return run_fail(r, NULL, "cannot make a pipe: %s", strerror(errno));
@@ -112,7 +93,7 @@ static int hawserd_start_own(struct run *r)
 	arglist_add(&args, "--ready-fd");
 	arglist_add(&args, "%d", ends[1]);
 	arglist_add(&args, "--die-with-parent");
-	int result = helper_start(r, HAWSERD, &args, ends[1]);
+	int result = run_helper_start(r, HAWSERD, &args, ends[1]);
 	close(ends[1]);
 	return result;
 }
@@ -137,7 +118,7 @@ int run_qemu_start(struct run *r)
 	struct arglist args = { 0 };
 	r->machine.tsc_khz = ticks_even() ? ticks_khz(r->ticks, ticks_read()) : 0;
 	machine_qemu_args(&r->machine, &args);
-	return helper_start(r, QEMU, &args, -1);
+	return run_helper_start(r, QEMU, &args, -1);
 }
 
 int run_helpers_start(struct run *r)
@@ -146,7 +127,8 @@ int run_helpers_start(struct run *r)
 	if (result < 0)
 		return run_fail(r, NULL, "cannot make a directory for this run in $XDG_RUNTIME_DIR, $TMPDIR or "
 			"/tmp: %s", strerror(-result));
-	if (machine_set(r) < 0 || accel_set(r) < 0 || device_start(r) < 0 || hawserd_find(r) < 0)
+	machine_set(r);
+	if (accel_set(r) < 0 || hawserd_find(r) < 0 || run_vsock_start(r) < 0)
 		return -1;
 	r->deadline = run_now() + START_MS * MS;
 	return 0;

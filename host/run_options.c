@@ -28,10 +28,14 @@ static int set_accel(struct run_options *o, const char *value, char *error, size
 
 static int set_vsock(struct run_options *o, const char *value, char *error, size_t error_size)
 {
-	o->vhost = strcmp(value, "vhost") == 0;
-	if (o->vhost || strcmp(value, "device") == 0)
-		return 0;
-	snprintf(error, error_size, "--vsock %s: must be device (vhost-device-vsock) or vhost (the kernel's "
+	static const char *const names[] = { [RUN_VSOCK_AUTO] = "auto", [RUN_VSOCK_DEVICE] = "device",
+		[RUN_VSOCK_VHOST] = "vhost" };
+	for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
+		if (strcmp(value, names[i]) == 0) {
+			o->vsock = (enum run_vsock)i;
+			return 0;
+		}
+	snprintf(error, error_size, "--vsock %s: must be auto, device (vhost-device-vsock) or vhost (the kernel's "
 		"vhost-vsock)", value);
 	return -1;
 }
@@ -86,7 +90,7 @@ static const struct option_row options[] = {
 	{ "initrd", "FILE", "default: initramfs.cpio there", TEXT, AT(initrd), NULL },
 	{ "append", "WORDS", "more words for the kernel's command line", TEXT, AT(append), NULL },
 	{ "accel", "auto|kvm|tcg", "auto: KVM where it really works", CALL, 0, set_accel },
-	{ "vsock", "device|vhost", "vhost-device-vsock (default) or the kernel's vhost-vsock", CALL, 0, set_vsock },
+	{ "vsock", "auto|device|vhost", "vhost-device-vsock, or the kernel's vhost-vsock", CALL, 0, set_vsock },
 	{ "cid", "N", "the guest's address (default: vm.json's, or 3)", CALL, 0, set_cid },
 	{ "wait-ready", "SECONDS", "fails unless the program says READY=1 by then", CALL, 0, set_wait_ready },
 	{ "runtime", "DIR", "use the hawserd whose runtime directory this is", TEXT, AT(runtime), NULL },

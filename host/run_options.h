@@ -11,6 +11,8 @@
 #include "accel.h"
 #include "vmm.h"
 
+enum run_vsock { RUN_VSOCK_AUTO, RUN_VSOCK_DEVICE, RUN_VSOCK_VHOST };
+
 struct run_options {
 	const char *dir;                 /* VMDIR */
 	char *const *command;            /* what followed "--": n_command words; 0: none */
@@ -18,7 +20,8 @@ struct run_options {
 	const char *name, *kernel, *initrd, *append, *runtime, *log;     /* NULL: not given */
 	enum accel accel;
 	enum vmm vmm;
-	bool vhost, own_hawserd, raw, json, quiet, serial, dry_run, help;
+	enum run_vsock vsock;
+	bool own_hawserd, raw, json, quiet, serial, dry_run, help;
 	uint32_t cid;                    /* 0: not given */
 	uint32_t wait_ready_s;           /* 0: not given */
 };

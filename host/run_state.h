@@ -39,6 +39,7 @@ struct run {
 	struct vmconfig *config;
 	char name[VMCONFIG_NAME_MAX + 1];
 	char *kernel, *initrd, *qemu, *device, *hawserd;
+	bool vhost;                      /* the kernel's vhost-vsock; machine.vhost is what became of it */
 	struct machine machine;
 
 	struct janitor janitor;
@@ -86,7 +87,20 @@ void run_dry(struct run *r);
 /* run_helpers.c. All 0 or -1, with the failure kept. */
 int run_helpers_start(struct run *r);    /* hawserd and vhost-device-vsock; they are not ready yet */
 int run_qemu_start(struct run *r);
+/* args are freed. pass: a descriptor that the helper gets, or -1. */
+int run_helper_start(struct run *r, enum helper which, struct arglist *args, int pass);
 void run_helpers_end(struct run *r);     /* all of them, and removes the run's directory */
+
+/*
+ * run_vsock.c: by which device the guest gets its vsock. Under --vsock auto it is the kernel's where /dev/vhost-vsock
+ * can be used, the machine has a CID, and a hawserd listens on AF_VSOCK; else vhost-device-vsock. All 0 or -1, with the
+ * failure kept.
+ */
+int run_vsock_find(struct run *r);
+int run_vsock_check(struct run *r);      /* whether a hawserd of our own could listen on AF_VSOCK */
+int run_vsock_start(struct run *r);      /* vhost-device-vsock, where the guest needs one; it is not ready yet */
+/* The kernel's will not do, and why; where another may, it is started, and the stage is STARTING again. */
+int run_vsock_fall_back(struct run *r, const char *why);
 
 /* run_hawserd.c: the control connection. */
 int run_attach(struct run *r);

@@ -32,7 +32,7 @@ static void test_all(void **state)
 	assert_string_equal(o.dir, "dir");
 	assert_int_equal(o.accel, ACCEL_TCG);
 	assert_int_equal(o.cid, 42);
-	assert_true(o.raw && o.vhost && !o.json);
+	assert_true(o.raw && o.vsock == RUN_VSOCK_VHOST && !o.json);
 	assert_int_equal(o.n_command, 2);
 	assert_string_equal(o.command[1], "--raw");
 }
@@ -43,7 +43,8 @@ static void test_defaults(void **state)
 	assert_int_equal(PARSE("dir", "--"), 0);
 	assert_int_equal(o.accel, ACCEL_AUTO);
 	assert_int_equal(o.n_command, 0);
-	assert_false(o.raw || o.json || o.quiet || o.vhost || o.serial);
+	assert_false(o.raw || o.json || o.quiet || o.serial);
+	assert_int_equal(o.vsock, RUN_VSOCK_AUTO);
 }
 
 static void test_faults(void **state)
