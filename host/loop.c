@@ -10,6 +10,7 @@
 
 #define EVENTS_A_ROUND 64        /* few, so that timers are never far behind, */
 #define TIMERS_A_ROUND 16        /* nor events, when a thousand deadlines come at once */
+#define STALL_MS 250
 
 /* --- timers: a binary heap, the earliest at the top ------------------------------------------------------------- */
 
@@ -230,11 +231,14 @@ static int wait_ms(struct loop *loop, int timeout_ms)
 int loop_round(struct loop *loop, loop_handler *handler, int timeout_ms)
 {
 	struct epoll_event events[EVENTS_A_ROUND];
-	int n = epoll_wait(loop->epoll, events, EVENTS_A_ROUND, wait_ms(loop, timeout_ms));
+	int ms = wait_ms(loop, timeout_ms), n = epoll_wait(loop->epoll, events, EVENTS_A_ROUND, ms);
 
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	loop_now(loop);
+	if (loop->woken && ms >= 0 && loop->now - loop->woken > ((uint64_t)ms + STALL_MS) * LOOP_MS)
+		loop->stalls++;
+	loop->woken = loop->now;
 	for (int i = 0; i < n; i++) {
 		uint32_t slot = (uint32_t)events[i].data.u64, generation = (uint32_t)(events[i].data.u64 >> 32);
 		const struct loop_slot *s = &loop->slots[slot];

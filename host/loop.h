@@ -49,6 +49,8 @@ struct timer {
 struct loop {
 	int epoll;
 	uint64_t now;            /* CLOCK_MONOTONIC in ns, as of the round */
+	uint64_t woken;          /* when the round began */
+	uint64_t stalls;         /* rounds that began much too late, as after SIGSTOP: peers could not be heard */
 	struct loop_slot *slots; /* slots[0] is never used, so 0 means none */
 	uint32_t n_slots, free_slot;
 	struct timer **heap;     /* heap[0] is never used */

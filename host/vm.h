@@ -62,6 +62,7 @@ struct vm {
 	uint64_t hellos_at;              /* when the last of its connections was paid for: see session.c */
 	struct timer grace, retry, idle;
 	bool turned_away;                /* since the grace began, a connection of it for which there was no room */
+	uint64_t grace_stalls;           /* of the loop, when the grace began */
 	bool paused;                     /* its owner does not keep up */
 	LIST_HEAD(, local) followers;
 	TAILQ_ENTRY(vm) of_files;        /* daemon->with_files, while has_files is set */

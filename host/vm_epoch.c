@@ -89,6 +89,7 @@ void vm_delivered(struct vm *vm, const char *how)
 void vm_grace_begin(struct vm *vm)
 {
 	vm->turned_away = false;
+	vm->grace_stalls = vm->daemon->loop.stalls;
 	if (!vm->logs && vm->store.epoch.state != EPOCH_NONE && vm->served)
 		timer_set(&vm->daemon->loop, &vm->grace, vm->daemon->config.grace_ms * LOOP_MS);
 }
@@ -112,10 +113,11 @@ static void vm_grace_over(struct timer *timer)
 	uint8_t state = vm->store.epoch.state;
 
 	/*
-	 * Its guest could not come back: we refuse it as long as its log cannot be written, or there is no room. A program
-	 * in it that takes all its connections must not have an epoch of its own for that.
+	 * Its guest could not come back: we refuse it as long as its log cannot be written, or there is no room, and heard
+	 * nobody while we were stopped. A program in it that takes all its connections must not have an epoch of its own
+	 * for that.
 	 */
-	if (vm->store.error || vm->turned_away) {
+	if (vm->store.error || vm->turned_away || vm->grace_stalls != vm->daemon->loop.stalls) {
 		vm_grace_begin(vm);
 		return;
 	}

@@ -584,6 +584,21 @@ def test_out_of_descriptors(host):
     host.guest().boot()
 
 
+def test_a_grace_does_not_run_out_while_hawserd_stands_still(up):
+    """The guest that comes in that time is heard only afterwards."""
+    guest = up.guest()
+    guest.boot()
+    wait_for(lambda: up.status()["epoch"]["state"] == "live")
+    server = up.pids()["server"]
+    os.kill(server, signal.SIGSTOP)
+    comes = threading.Thread(target=guest.connect_log)
+    comes.start()
+    time.sleep(up.config["graceMs"] / 1000 * 3)
+    os.kill(server, signal.SIGCONT)
+    comes.join(PATIENCE)
+    assert up.status()["logging"] and not up.said("not the token")
+
+
 def test_refusals_do_not_fill_the_log(up):
     guest = up.guest()
     guest.boot()

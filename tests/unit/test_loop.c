@@ -119,12 +119,28 @@ static void timers_fire_in_order(void **state)
 	assert_int_equal(fired, 200 - 67 + 34);
 }
 
+/* Only when there was something to wake up for: how long nothing happens says nothing. */
+static void a_round_that_comes_late_is_counted(void **state)
+{
+	struct timer timer = { .fire = fire };
+
+	(void)state;
+	timer_set(&loop, &timer, LOOP_MS);
+	assert_int_equal(loop_round(&loop, count, -1), 0);
+	assert_int_equal(loop.stalls, 0);
+	timer_set(&loop, &timer, LOOP_MS);
+	usleep(600000);
+	assert_int_equal(loop_round(&loop, count, -1), 0);
+	assert_int_equal(loop.stalls, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(an_event_of_one_that_is_gone_is_dropped, setup, teardown),
 		cmocka_unit_test_setup_teardown(slots_are_used_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(timers_fire_in_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_round_that_comes_late_is_counted, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
