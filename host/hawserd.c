@@ -354,6 +354,9 @@ static int sockets_adopt(struct daemon *daemon, bool settings, struct problem *p
 {
 	int r = daemon->config.vsock ? listener_adopt(daemon->vsock, daemon, NULL, daemon->vsock_fds) : 0;
 
+	/* As long as the reader has not named all machines, a guest would be nobody. */
+	if (!r && daemon->config.vsock)
+		listener_hold(daemon->vsock);
 	if (!r)
 		r = local_init(daemon);
 	if (!r)
@@ -365,6 +368,7 @@ static int sockets_adopt(struct daemon *daemon, bool settings, struct problem *p
 
 void daemon_up(struct daemon *daemon)
 {
+	listener_resume(daemon);
 	service_ready(&daemon->service, daemon->vms.names.n);
 	log_info("ready: %zu machines", daemon->vms.names.n);
 }

@@ -139,6 +139,14 @@ static void pause_over(struct listener listeners[static LISTEN_SERVICES])
 	}
 }
 
+void listener_hold(struct listener listeners[static LISTEN_SERVICES])
+{
+	for (int s = 0; s < LISTEN_SERVICES; s++) {
+		listeners[s].paused = true;
+		loop_events(&listeners[s].daemon->loop, listeners[s].slot, 0);
+	}
+}
+
 void listener_resume(struct daemon *daemon)
 {
 	if (daemon->spare_fd < 0)

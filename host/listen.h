@@ -27,7 +27,9 @@ void listener_close(struct listener listeners[static LISTEN_SERVICES]);
 void listener_event(struct listener *listener);
 /* A descriptor that is good for nothing but to be closed when there are no others. */
 int listener_spare(const struct daemon *daemon);
-/* Descriptors may be free again. */
+/* Nobody is accepted: whoever comes waits in the kernel, until listener_resume. */
+void listener_hold(struct listener listeners[static LISTEN_SERVICES]);
+/* All that are paused: descriptors may be free again, or all machines are known. */
 void listener_resume(struct daemon *daemon);
 void listener_starving(struct timer *timer);     /* daemon->starving's */
 
