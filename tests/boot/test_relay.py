@@ -64,6 +64,28 @@ def test_26_tiny_writes(boot):
     assert not run.log.losses
 
 
+def frames_of(log, stream):
+    """Numbers of the first records of the frames that hold some of the stream."""
+    starts = sorted({number for number, _ in log.frames})
+    numbers = [record.number for record in log.of(stream, wire.BYTES)]
+    return {max(start for start in starts if start <= number) for number in numbers}
+
+
+def test_an_idle_relay_sends_a_line_at_once(guest):
+    """Each line is at the host before the next one is written, which waits for it; a busy relay batches."""
+    run = guest(wire.log(1 << 20), script="for n in 1 2 3 4 5 6 7 8; do echo line $n; read go </dev/ttyS0; done; "
+                "seq 1 20000 >&2")
+    run.start()
+    for n in range(1, 9):
+        run.host.wait_output(b"line %d\n" % n)
+        assert b"line %d\n" % (n + 1) not in run.log.bytes("stdout")
+        run.type("go\n")
+    run.wait()
+    run.check()
+    assert len(frames_of(run.log, "stdout")) == 8
+    assert run.stderr == numbers(20000) and len(frames_of(run.log, "stderr")) < 200
+
+
 def test_24_kernel_log_overrun(guest):
     """The host stands still, so does the relay; the gap is the kernel's own count of what it overwrote."""
     run = guest(wire.log(65536, "block"), script="echo up; read go </dev/ttyS0; for n in $(seq 1 6000); do "
