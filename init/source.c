@@ -20,8 +20,9 @@
 
 #define SYSLOG_PATH "/dev/log"
 #define MESSAGES_A_ROUND 256
-#define PTY_WEIGHT 16            /* a pseudo-terminal holds 4 KiB */
-#define SYSLOG_WEIGHT 128        /* a datagram's, whatever its size: there are 512 places (early.c) */
+#define PIPE_SIZE (128 << 10)    /* twice the usual: half the switches between writer and relay */
+#define PTY_WEIGHT 32            /* a pseudo-terminal holds 4 KiB */
+#define SYSLOG_WEIGHT 256        /* a datagram's, whatever its size: there are 512 places (early.c) */
 #define CLOSERS_MAX 4
 #define NOTIFY_LINES 8           /* of a datagram; nobody says more at once */
 
@@ -59,6 +60,7 @@ static void console_pipe_open(struct sources *s)
 	}
 	/* Only our own end's description: O_NONBLOCK on the other would surprise every program that writes to it. */
 	ioctl(ends[0], FIONBIO, &(int){ 1 });
+	fcntl(ends[0], F_SETPIPE_SZ, PIPE_SIZE);
 	s->fd[SOURCE_CONSOLE_PIPE] = ends[0];
 	s->held[SOURCE_CONSOLE_PIPE] = ends[1];
 }
@@ -125,7 +127,7 @@ static void fifo_open(struct sources *s, enum source_id id, const char *path)
 	}
 	/* Read and write: there is always a writer, so it never ends; and always a reader, so nobody gets SIGPIPE. */
 	s->fd[id] = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (s->fd[id] < 0)
+	if (s->fd[id] < 0 || fcntl(s->fd[id], F_SETPIPE_SZ, PIPE_SIZE) < 0)
 		log_warn_errno("%s", path);
 }
 

@@ -36,7 +36,7 @@ void sources_open(struct sources *sources);
 void sources_reopen(struct sources *sources);
 /*
  * Reads what one source has now, up to a bound, into the ring. Returns how much that was: in bytes, or in proportion
- * where writers have to wait after less than the 64 KiB of a pipe. *close: somebody asks for the log's end. *blocked:
+ * where writers have to wait after less than the 128 KiB of a pipe. *close: somebody asks for the log's end. *blocked:
  * the ring is full and its policy is to wait.
  */
 size_t source_read(struct sources *sources, enum source_id id, struct ring *ring, bool *close, bool *blocked);
