@@ -21,7 +21,7 @@
 #define PACE_TRICKLE_NS 32000000u
 #define PACE_MIN_NS 125000u              /* below, a timer's own imprecision would be most of it: no rest */
 #define PACE_MUCH (96 << 10)             /* of a pipe's 128 KiB */
-#define PACE_LITTLE (32 << 10)
+#define PACE_LITTLE (64 << 10)
 #define PACE_TRICKLE (1 << 10)           /* less than this in a turn makes frames that are mostly header */
 #define PACE_ENOUGH (8 << 10)            /* no trickle any more */
 

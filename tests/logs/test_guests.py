@@ -113,9 +113,10 @@ def test_37_the_vmm_is_killed(kept):
 
 
 def test_37_panic(kept):
-    kept.start(FLOOD + " & read go </dev/ttyS0; echo c >/proc/sysrq-trigger")
+    kept.start("(" + FLOOD + ") & read go </dev/ttyS0; echo 1 >/proc/sys/vm/panic_on_oom; tail /dev/zero")
     kept.wait_text(b"stdout 1000\n")
     kept.type("go\n")
     kept.guest.qemu_process.wait(120)
     kept.guest.stop()
+    assert "Kernel panic" in kept.guest.serial
     assert_unclean(kept)
