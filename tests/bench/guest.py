@@ -149,7 +149,7 @@ class Machine(Directory):
     def start(self):
         # The log is one file: it is read as a whole.
         (self.dir / "hawserd.json").write_text('{ "vsock": false, "log": { "maxBytes": 0 },'
-                                                ' "limits": { "logRateVm": 0 } }')
+                                               ' "limits": { "logRateVm": 0 } }')
         ready, told = os.pipe()
         self.hawserd = self.spawn(TOP / "build/hawserd", "--config", self.dir / "hawserd.json", "--vms",
                                   self.dir / "vms", "--state", self.dir / "state", "--runtime", self.dir / "run",
