@@ -350,7 +350,7 @@ static struct wire_boot node_record(const struct source *source, const struct vm
 
 static int step_tree(struct source *source, const struct vmtree *tree, struct wire_out *out, struct problem *problem)
 {
-	const struct vmtree_node *node = &tree->nodes[source->next];
+	const struct vmtree_node *node;
 	struct wire_boot boot;
 
 	if (source->next == tree->n) {
@@ -358,6 +358,7 @@ static int step_tree(struct source *source, const struct vmtree *tree, struct wi
 		source->next = 0;
 		return 1;
 	}
+	node = &tree->nodes[source->next];
 	if (source->fd >= 0)
 		return step_data(source, tree, node, out, problem);
 	/* Asked before encoding, so that `full` stays what the caller left there. */
@@ -426,7 +427,7 @@ static int step_plain(struct source *source, const struct vmtree *tree, const st
 static int step_encrypted(struct source *source, const struct vmtree *tree, struct wire_out *out,
 	struct problem *problem)
 {
-	const struct vmtree_node *node = &tree->nodes[source->next];
+	const struct vmtree_node *node;
 	struct wire_boot boot;
 
 	if (source->next == tree->n) {
@@ -434,6 +435,7 @@ static int step_encrypted(struct source *source, const struct vmtree *tree, stru
 		source->next = 0;
 		return 1;
 	}
+	node = &tree->nodes[source->next];
 	if (source->fd >= 0)
 		return step_plain(source, tree, node, out, problem);
 	if (vmtree_record_size(node, true) > room(out))
