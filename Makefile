@@ -46,6 +46,7 @@ help:
 	@echo "make check         unit tests under ASan and UBSan, lint, boundaries, ELF: no machine is booted"
 	@echo "make analyze       gcc -fanalyzer, clang-tidy, cppcheck, and the form of the C"
 	@echo "make test          set up what is missing, then every test; ends with 'N passed, N failed'"
+	@echo "make lab           only the tests of a host with the kernel's vhost_vsock, in a machine of their own"
 	@echo "make fuzz          each reader of outside bytes, a minute (FUZZ_S)"
 	@echo "make coverage      what of each parser unit tests and the fuzzers' corpus reach"
 	@echo "make faults        each fault of docs/FAULTS.md, done to the real programs, as a table"
@@ -246,7 +247,14 @@ test:
 	@scripts/deps
 	@$(MAKE) --no-print-directory -j2 all image $(BUILD)/relay-machine $(BUILD)/fleet $(UNIT:%=$(BUILD)/unit/%) \
 		fuzz-build
-	@$(PYTEST) -n 2 tests
+	@$(PYTEST) -n 2 --dist loadgroup tests
+
+# A guest that is itself a host with KVM and vhost_vsock, and what is tested on it: see tests/lab/__init__.py.
+.PHONY: lab
+lab:
+	@scripts/deps
+	@$(MAKE) --no-print-directory -j2 all image
+	@$(PYTEST) tests/lab
 
 # Every row of docs/FAULTS.md: FAULTS_S seconds for what is random, FAULTS_SEED to have it again.
 .PHONY: faults

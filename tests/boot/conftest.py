@@ -21,18 +21,22 @@ def output(*command):
     return done.stdout.split("\n")[-2] if done.stdout else ""
 
 
-@pytest.fixture(scope="session")
-def kit(tmp_path_factory):
+def make_kit(directory):
     """Everything that is built once. Test runs side by side (pytest -n) build one after the other."""
     os.makedirs(os.path.join(TOP, "build"), exist_ok=True)
     with open(os.path.join(TOP, "build", "tests.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         output("make", "-s", "build/init")
-        image = str(tmp_path_factory.mktemp("kit") / "image")
+        image = os.path.join(directory, "image")
         output("scripts/initramfs", "--init", "build/init", "-o", image)
         kernel, device = output("scripts/kernel"), output("scripts/fetch", "vhost-device-vsock")
     with open(image, "rb") as file:
         return Kit(TOP, Image(file.read()), kernel, device, tsc_khz())
+
+
+@pytest.fixture(scope="session")
+def kit(tmp_path_factory):
+    return make_kit(tmp_path_factory.mktemp("kit"))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ TIMERS = "noapictimer no_timer_check tsc_early_khz=%d"
 CHILD = ["setpriv", "--pdeathsig", "KILL", "--"]
 
 
-def tsc_khz():
+def tsc_khz(clock=time.CLOCK_MONOTONIC_RAW):
     """
     The processor's clock, which QEMU's TCG shows the guest as it is. A guest that fails to measure it goes on with
     a clock of 4 ms.
@@ -29,9 +29,9 @@ def tsc_khz():
     code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     code.write(bytes.fromhex("0f31 48c1e220 4809d0 c3"))         # rdtsc; shl rdx, 32; or rax, rdx; ret
     rdtsc = ctypes.CFUNCTYPE(ctypes.c_uint64)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
-    now, ticks = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW), rdtsc()
+    now, ticks = time.clock_gettime_ns(clock), rdtsc()
     time.sleep(0.2)
-    ticks, now = rdtsc() - ticks, time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) - now
+    ticks, now = rdtsc() - ticks, time.clock_gettime_ns(clock) - now
     return ticks * 1000000 // now
 
 
@@ -50,6 +50,7 @@ class Guest:
         self.device = "vhost-user-vsock-device"  # None: a machine without one
         self.cid, self.memory = 42, 64
         self.console, self.cmdline, self.qemu = "console=ttyS0", "", []
+        self.timers = TIMERS % kit.tsc_khz
         self.clean = True                        # its log must end with END
         self.patience = PATIENCE_S
         self.processes, self.terminal = [], None
@@ -93,7 +94,7 @@ class Guest:
         if self.device:
             words += ["-chardev", "socket,id=vsock,path=" + self.path("vm.sock")]
             words += ["-device", self.device + ",chardev=vsock"] if self.plugged else []
-        options = [self.console, TIMERS % self.kit.tsc_khz, "reboot=t panic=-1 quiet",
+        options = [self.console, self.timers, "reboot=t panic=-1 quiet",
                    "hawser.deadline=20", self.cmdline]
         return words + self.qemu + ["-append", " ".join(filter(None, options))]
 
