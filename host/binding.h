@@ -20,9 +20,9 @@ struct binding {
 int binding_dir_open(const char *path, bool follow, struct problem *problem);
 /*
  * Listens at path, where only the owner can connect. What is there already is removed if it is a socket of ours that
- * nobody listens on; everything else is a problem. One that was handed over to us is taken as it is. dirfd is the directory that path lies in, and must stay open as long
- * as the socket: nothing is followed on the way, and its number is in the name that the socket is bound to. -1 with the
- * problem set.
+ * nobody listens on; everything else is a problem. One that was handed over to us is taken as it is. dirfd is the
+ * directory that path lies in, and must stay open as long as the socket: nothing is followed on the way, and its number
+ * is in the name that the socket is bound to. -1 with the problem set.
  */
 int binding_open(struct binding *binding, int dirfd, const char *path, struct problem *problem);
 /*

@@ -38,7 +38,7 @@ int client_line_wait(struct client *client, int timeout_ms, const char **line, s
 void client_close(struct client *client);
 
 /*
- * Asks for a control session with a machine's guest; verb as in host/control.h. The answer is a line, for client_answer_read;
+ * Asks for a control session with a machine's guest; verb as in control.h. The answer is a line for client_answer_read;
  * with it comes the connection, in passed, on which the guest has said CTL_WELCOME. 0 or a negative errno.
  */
 int client_control_ask(struct client *client, const char *vm, const char *verb);

@@ -15,13 +15,13 @@ struct control;
 struct vm;
 
 /*
- * How it ended, once: fd is the connection, behind WELCOME, and stays control's own, who closes it afterwards; or -1 and
+ * How it ended, once: fd is the connection, behind WELCOME, and stays control's, who closes it afterwards; or -1 and
  * error says why there is none, and what to do.
  */
 typedef void control_done(void *arg, int fd, const char *error);
 
 /*
- * verb: "exec", "signal", "stop", "ping" or "feed"; uid: whose tool it is, for the audit log. NULL with the problem set;
+ * verb: "exec", "signal", "stop", "ping" or "feed"; uid: whose tool it is, for the audit log. NULL, the problem set;
  * done is then never called.
  */
 struct control *control_dial(struct vm *vm, const char *verb, uint32_t uid, control_done *done, void *arg,

@@ -99,7 +99,8 @@ static bool string_set(char **to, const char *text)
 void daemonconfig_defaults(struct daemonconfig *config)
 {
 	*config = (struct daemonconfig){ .port = WIRE_PORT_BASE, .grace_ms = 3000, .hello_timeout_ms = 1000,
-		.connections_vm_max = 16, .hello_rate_vm = 100, .log_rate_vm = 16 << 20, .followers_max = 64, .log_text = true, .log_max_bytes = 64 << 20,
+		.connections_vm_max = 16, .hello_rate_vm = 100, .log_rate_vm = 16 << 20, .followers_max = 64,
+		.log_text = true, .log_max_bytes = 64 << 20,
 		.log_max_files = 8, .ready_fd = -1, .log_level = LOG_LEVEL_INFO };
 	string_set(&config->vms, "/etc/hawser/vms");
 	string_set(&config->state, "/var/lib/hawser");

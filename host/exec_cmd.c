@@ -175,6 +175,7 @@ static bool terminal_describe(struct exec *e)
 {
 	static char term[256];
 	struct wire_exec *what = &e->what.exec;
+	const char *name = getenv("TERM");
 
 	if (!(what->flags & WIRE_EXEC_TTY))
 		return true;
@@ -183,7 +184,7 @@ static bool terminal_describe(struct exec *e)
 		return false;
 	}
 	window_size(&what->rows, &what->cols);
-	snprintf(term, sizeof term, "TERM=%s", getenv("TERM") && *getenv("TERM") ? getenv("TERM") : "linux");
+	snprintf(term, sizeof term, "TERM=%s", name && *name ? name : "linux");
 	return variable_add(what, term);
 }
 

@@ -12,8 +12,8 @@
 #include "nearest.h"
 #include "run.h"
 #include "status_cmd.h"
-#include "vm_cmd.h"
 #include "verbs_cmd.h"
+#include "vm_cmd.h"
 #include "wait_cmd.h"
 
 #ifndef HAWSER_VERSION

@@ -3,7 +3,8 @@
  * local: the socket for tools of this host, JSON lines both ways. A line is a request; its answer is a line, and what
  * follows are records.
  *
- *     {"op":"attach","dir":"/DIR","name":"N","socket":"/BASE","cid":N,"args":["sh"],"follow":true,"ephemeral":true,"feed":true}
+ *     {"op":"attach","dir":"/DIR","name":"N","socket":"/BASE","cid":N,"args":["sh"],"follow":true,
+ *      "ephemeral":true,"feed":true}
  *         serves the directory as a machine, as long as this connection is there: {"ok":true,"vm":"N"}. With the
  *         request comes a descriptor of the directory, which the tool has opened (SCM_RIGHTS); dir is for messages.
  *     {"op":"follow","vm":"N","tail":10}

@@ -130,7 +130,7 @@ static void take_bind(struct monitor *monitor, struct monitor_reader *reader, co
 }
 
 /*
- * What a reader has not asked for again is of machines that are gone; all: the reader is not needed any more. The one of
+ * What a reader has not asked for again is of machines that are gone; all: the reader is not needed any more. That of
  * the settings is needed until our end, which its sockets may outlive; attached machines go with their tool.
  */
 static void bindings_sweep(struct monitor *monitor, uint32_t reader, bool all)

@@ -13,8 +13,8 @@
  *     DRAINING   QEMU has ended                              until hawserd has told us all that it had from the guest
  *     OVER       helpers are ended, files removed (janitor.h says how, and why nothing is ever left)
  *
- * STOPPING, ENDING and DRAINING can be skipped. A failure is kept, once, and decides the exit status; what it was is said last,
- * so that it is not lost above a long log.
+ * STOPPING, ENDING and DRAINING can be skipped. A failure is kept, once, and decides the exit status; what it was is
+ * said last, so that it is not lost above a long log.
  */
 #include <errno.h>
 #include <poll.h>

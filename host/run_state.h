@@ -24,7 +24,7 @@
 #define DRAIN_MS 500             /* for bytes on their way; then vhost-device-vsock is ended, and once more */
 #define QUIET_MS 10000           /* from QEMU's start to a word on a guest that has not dialled */
 #define POWER_MS 5000            /* from the guest's END to its machine's */
-#define STOP_MORE_MS 8000        /* from the end of the program's grace to that of the machine, when it was asked to end */
+#define STOP_MORE_MS 8000        /* from the end of the program's grace to that of a machine that was asked to end */
 #define HELPER_TERM_MS 500       /* for hawserd and vhost-device-vsock to end by themselves */
 
 enum stage { STARTING, ATTACHING, RUNNING, STOPPING, ENDING, DRAINING, OVER };

@@ -11,7 +11,7 @@
 
 #include "boot.h"
 
-/* The port, before the host is told that all is applied: 0 or a negative errno. Nothing to do where nothing is allowed. */
+/* The port, before the host is told that all is applied: 0 or a negative errno. Nothing where nothing is allowed. */
 int control_listen(struct boot *boot);
 /* The process, once no secret is in memory any more. */
 void control_start(struct boot *boot);

@@ -22,7 +22,7 @@
 #include "stdin.h"
 
 #define HANGUP_S 1               /* from SIGHUP to SIGKILL, when the host has vanished */
-#define REST_MAX (1 << 20)       /* what a pipe can hold: read at most when the program has ended and others still write */
+#define REST_MAX (1 << 20)       /* what a pipe can hold: read when the program has ended and others still write */
 
 struct exec {
 	struct ctl *session;

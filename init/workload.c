@@ -134,13 +134,11 @@ static int output_open(const char *path, int fd)
 /* What the host feeds it with, or nothing. */
 static int input_open(void)
 {
-	int fd = open(FEED_PATH, O_RDONLY | O_CLOEXEC), error;
+	int feed = open(FEED_PATH, O_RDONLY | O_CLOEXEC);
+	int fd = feed < 0 ? open("/dev/null", O_RDONLY | O_CLOEXEC) : feed, error;
 
-	if (fd < 0)
-		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	else if (fchown(fd, w.program.user.uid, w.program.user.gid) < 0)
-		return -errno;
-	error = fd < 0 || dup2(fd, 0) < 0 ? -errno : 0;
+	error = fd < 0 || (feed >= 0 && fchown(feed, w.program.user.uid, w.program.user.gid) < 0) || dup2(fd, 0) < 0
+		? -errno : 0;
 	close(fd);
 	return error;
 }

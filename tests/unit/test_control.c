@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Control sessions as they are, each in a process of its own, but on a socket pair: the guest's side executes programs of
- * this machine. Nothing here is bounded by less than a minute.
+ * Control sessions as they are, each in a process of its own, but on a socket pair: the guest's side executes programs
+ * of this machine. Nothing here is bounded by less than a minute.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -387,7 +387,8 @@ static void on_a_terminal(void **state)
 static void resize_and_interrupt(void **state)
 {
 	(void)state;
-	execute_as(WIRE_EXEC_TTY, "trap 'stty size' WINCH; trap 'echo int; exit 2' INT; echo up; while :; do sleep 0.02; done 2>/dev/null");
+	execute_as(WIRE_EXEC_TTY,
+		"trap 'stty size' WINCH; trap 'echo int; exit 2' INT; echo up; while :; do sleep 0.02; done 2>/dev/null");
 	while (get() != WIRE_STDOUT)
 		;
 	PUT(.type = WIRE_RESIZE, .resize = { .rows = 50, .cols = 132 });
