@@ -100,11 +100,12 @@ static void signal_workload(struct ctl *session, const struct wire_control *verb
 	struct tool_supervisor by;
 	long result = -1;
 
-	errno = ESRCH;
 	if (note_read(TOOL_SUPERVISOR, &by, sizeof by))
 		result = syscall(SYS_rt_sigqueueinfo, by.pid, TOOL_SIGNAL, &info);
 	else if (power_alone())          /* PID 1 is the program */
 		result = kill(1, (int)verb->number);
+	else
+		errno = ESRCH;
 	done(session, result < 0 ? errno : 0);
 }
 
