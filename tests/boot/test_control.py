@@ -237,8 +237,9 @@ def test_signal_and_hang_up(up):
         control.wait_output(b"usr1\n")
         control.send(wire.EXEC_SIGNAL, struct.pack("<I", 15))
         assert control.exit() == 9
-    # Hosts that vanish, of programs that do not care, talk on, wait for input; then hosts that make no sense.
-    for script in "trap '' HUP TERM; while :; do sleep 0.1; done", "exec yes", "exec cat":
+    # Hosts that vanish, of programs that do not care, wait for input; then hosts that make no sense. None of one that
+    # talks on: vhost-device-vsock does not always tell the guest that a host is gone which left bytes unread.
+    for script in "trap '' HUP TERM; while :; do sleep 0.1; done", "exec cat":
         with Control(run) as control:
             control.exec("sh", "-c", "echo $$ >>/tmp/pids; echo ready; " + script)
             control.wait_output(b"ready\n")
@@ -249,8 +250,9 @@ def test_signal_and_hang_up(up):
             control.write(nonsense)
     with Control(run) as control:
         control.exec("sh", "-c", "for p in $(cat /tmp/pids); do while kill -0 $p 2>/dev/null; do sleep 0.05; done; "
-                     "done; wc -l </tmp/pids; ps -o comm | grep -c hawser-control")
-        assert control.exit() == 0 and control.out.split() == [b"7", b"2"]
+                     "done; wc -l </tmp/pids; n=0; while n=$((n + 1)); c=$(ps -o comm | grep -c hawser-control); "
+                     "[ $c != 2 ] && [ $n -lt 200 ]; do sleep 0.05; done; echo $c")
+        assert control.exit() == 0 and control.out.split() == [b"6", b"2"]
 
 
 def test_hundred_at_once(up):
