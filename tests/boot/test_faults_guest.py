@@ -316,7 +316,7 @@ BAD = [
     (at_end(wire.log(32 << 20)), "malformed", "LOG"),
     (at_end(wire.frame(wire.LOG, struct.pack("<IBBH", 65536, 0, 0, 1))), "malformed", "LOG"),
     (at_end(wire.frame(wire.POWER, b"\3")), "malformed", "POWER"),
-    (at_end(wire.frame(wire.CONTROL, struct.pack("<I", 16))), "malformed", "CONTROL"),
+    (at_end(wire.frame(wire.CONTROL, struct.pack("<I", 32))), "malformed", "CONTROL"),
     (at_end(wire.handoff(3)), "malformed", "HANDOFF"),
     (at_end(wire.handoff(0, 2)), "malformed", "HANDOFF"),
     (at_end(wire.frame(wire.SYSCTL, b"\7\0abc")), "malformed", "SYSCTL"),
