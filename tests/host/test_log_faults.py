@@ -94,10 +94,11 @@ def test_18_hawserd_stands_still(host, machines, full):
     start(host, "vm")
     machine = machines("vm", full=full)
     flows(machine)
-    host.process.send_signal(signal.SIGSTOP)
+    server = host.pids()["server"]
+    os.kill(server, signal.SIGSTOP)
     machine.order("burst 3000")
     time.sleep(float(os.environ.get("FAULT_18_SECONDS", "17")))
-    host.process.send_signal(signal.SIGCONT)
+    os.kill(server, signal.SIGCONT)
     flows(machine)
     machine.end()
     machine.end = lambda: None

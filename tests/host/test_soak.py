@@ -27,9 +27,10 @@ def harm(host, machines, rng, deed):
         for machine in rng.sample(machines, 5):
             machine.order("burst 1500")
     elif deed == "pause":
-        host.process.send_signal(signal.SIGSTOP)
+        server = host.pids()["server"]
+        os.kill(server, signal.SIGSTOP)
         time.sleep(rng.uniform(0, 1))
-        host.process.send_signal(signal.SIGCONT)
+        os.kill(server, signal.SIGCONT)
     else:
         host.kill() if deed == "kill" else host.stop()
         time.sleep(rng.choice([0, 0, rng.uniform(0, 1)]))
