@@ -49,7 +49,7 @@ def test_hawserd_restarted_under_load(host, guest):
         host.start()
     run.wait()
     assert host.exit("a") == 0 and host.stdout("a") == padded(LINES)
-    assert len(host.events("a", "log-connected")) >= 5 and len(host.events("a", "boot")) == 1
+    assert len(host.events("a", "log-connected")) >= 2 and len(host.events("a", "boot")) == 1
     account(host)
 
 
