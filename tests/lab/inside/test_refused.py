@@ -135,7 +135,7 @@ def cpu_seconds(pids):
 
 
 def test_31_out_of_descriptors(host, guest, program):
-    """A guest holds them all: the rest is turned away, nothing spins, and another gets in, when it is gone at last."""
+    """A guest holds them all: the rest is turned away, nothing spins, and another gets in when it is gone at last."""
     host.config.update(helloTimeoutMs=60000, limits={"connectionsPerVm": 1000})
     host.limit_descriptors(60)
     host.machine("a", 77, "dial 610 0 100 hold", files={"bin/dial": program("dial")})
