@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import signal
 import struct
 import subprocess
 
@@ -32,7 +33,8 @@ def up(guest):
     yield make
     for run in guests:
         if run.processes:
-            run.type("go\n")
+            with contextlib.suppress(OSError):          # a test that failed may have left one that is ending
+                run.type("go\n")
             run.wait()
 
 
@@ -326,7 +328,8 @@ def test_stop(up):
         other.exec("sleep", "1000")
         control.send(wire.STOP, struct.pack("<I", 60000))
         assert control.done() == 0
-        assert other.exit() == -15
+        # BusyBox sends SIGTERM to all there is, and on it the session SIGHUP to its program: which is first is open.
+        assert other.exit() in (-signal.SIGTERM, -signal.SIGHUP)
         run.wait()
     assert run.stdout.endswith(b"bye\n") and run.exit == 4
     assert [event.text for event in run.log.events("power")] == ["poweroff"]

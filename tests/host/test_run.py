@@ -100,17 +100,28 @@ def test_empty_input_costs_nothing(tmp_path):
 POLITE = "trap 'sleep 0.3; echo bye; exit 6' TERM; echo up; while :; do sleep 0.05; done 2>/dev/null"
 
 
-def start(script, base, directory=HELLO, **more):
-    env = dict(os.environ, XDG_RUNTIME_DIR=str(base))
-    more.setdefault("stdin", subprocess.DEVNULL)
-    run = subprocess.Popen([HAWSER, "run", "--private", directory, "--", "sh", "-c", script], env=env,
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
-    assert run.stdout.readline() == b"up\n"
-    return run
+@pytest.fixture
+def start():
+    """start(script, base): a run that has said "up". None outlives its test."""
+    runs = []
+
+    def begin(script, base, directory=HELLO, **more):
+        env = dict(os.environ, XDG_RUNTIME_DIR=str(base))
+        more.setdefault("stdin", subprocess.DEVNULL)
+        run = subprocess.Popen([HAWSER, "run", "--private", directory, "--", "sh", "-c", script], env=env,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+        runs.append(run)
+        assert run.stdout.readline() == b"up\n"
+        return run
+    yield begin
+    for run in runs:
+        if run.poll() is None:
+            run.terminate()
+            print(run.communicate(timeout=BOUND_S)[1].decode(errors="replace"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
-def test_signal_is_an_end_in_good_order(number, tmp_path):
+def test_signal_is_an_end_in_good_order(number, start, tmp_path):
     run = start(POLITE, tmp_path)
     run.send_signal(number)
     out, err = run.communicate(timeout=BOUND_S)
@@ -119,14 +130,14 @@ def test_signal_is_an_end_in_good_order(number, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_signal_to_one_that_does_not_catch_it(tmp_path):
+def test_signal_to_one_that_does_not_catch_it(start, tmp_path):
     run = start("echo up; exec sleep 1000", tmp_path)
     run.send_signal(signal.SIGINT)
     out, err = run.communicate(timeout=BOUND_S)
     assert run.returncode == 128 + signal.SIGINT and b"killed by SIGTERM" in err
 
 
-def test_twice_kills(tmp_path):
+def test_twice_kills(start, tmp_path):
     run = start("trap '' TERM; echo up; while :; do sleep 0.05; done 2>/dev/null", tmp_path)
     run.send_signal(signal.SIGINT)
     while b"again to kill it" not in run.stderr.readline():
@@ -147,7 +158,7 @@ def hawser(command, base, *words, **more):
                           stderr=subprocess.PIPE, timeout=BOUND_S, **more)
 
 
-def test_verbs_of_a_run(tmp_path):
+def test_verbs_of_a_run(start, tmp_path):
     """Ping, exec with both directions, signal, stop: the whole way, and what vm.json does not allow."""
     base = tmp_path / "base"
     base.mkdir()
@@ -165,7 +176,7 @@ def test_verbs_of_a_run(tmp_path):
     assert (run.returncode, out) == (6, b"bye\n"), err
 
 
-def test_forbidden(tmp_path):
+def test_forbidden(start, tmp_path):
     base = tmp_path / "base"
     base.mkdir()
     run = start("echo up; sleep 1000", base, machine(tmp_path))
