@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """hawser run as a person uses it: real guests, their exit statuses, and nothing left behind by whatever is killed."""
+import contextlib
 import os
 import random
 import signal
 import subprocess
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -101,6 +103,13 @@ POLITE = "trap 'sleep 0.3; echo bye; exit 6' TERM; echo up; while :; do sleep 0.
 
 
 @pytest.fixture
+def base():
+    """A short path: where a socket's would be too long, hawser run takes another directory."""
+    with tempfile.TemporaryDirectory(prefix="hawser-") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
 def start():
     """start(script, base): a run that has said "up". None outlives its test."""
     runs = []
@@ -121,24 +130,24 @@ def start():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
-def test_signal_is_an_end_in_good_order(number, start, tmp_path):
-    run = start(POLITE, tmp_path)
+def test_signal_is_an_end_in_good_order(number, start, base):
+    run = start(POLITE, base)
     run.send_signal(number)
     out, err = run.communicate(timeout=BOUND_S)
     assert (run.returncode, out) == (6, b"bye\n"), err
     assert b"exit 6" in err and b"again to kill it" in err
-    assert not list(tmp_path.iterdir())
+    assert not list(base.iterdir())
 
 
-def test_signal_to_one_that_does_not_catch_it(start, tmp_path):
-    run = start("echo up; exec sleep 1000", tmp_path)
+def test_signal_to_one_that_does_not_catch_it(start, base):
+    run = start("echo up; exec sleep 1000", base)
     run.send_signal(signal.SIGINT)
     out, err = run.communicate(timeout=BOUND_S)
     assert run.returncode == 128 + signal.SIGINT and b"killed by SIGTERM" in err
 
 
-def test_twice_kills(start, tmp_path):
-    run = start("trap '' TERM; echo up; while :; do sleep 0.05; done 2>/dev/null", tmp_path)
+def test_twice_kills(start, base):
+    run = start("trap '' TERM; echo up; while :; do sleep 0.05; done 2>/dev/null", base)
     run.send_signal(signal.SIGINT)
     while b"again to kill it" not in run.stderr.readline():
         pass
@@ -147,7 +156,7 @@ def test_twice_kills(start, tmp_path):
     run.send_signal(signal.SIGINT)
     run.communicate(timeout=BOUND_S)
     assert run.returncode == 128 + signal.SIGINT
-    assert not list(tmp_path.iterdir())
+    assert not list(base.iterdir())
 
 
 # --- verbs ----------------------------------------------------------------------------------------------------------
@@ -158,10 +167,8 @@ def hawser(command, base, *words, **more):
                           stderr=subprocess.PIPE, timeout=BOUND_S, **more)
 
 
-def test_verbs_of_a_run(start, tmp_path):
-    """Ping, exec with both directions, signal, stop: the whole way, and what vm.json does not allow."""
-    base = tmp_path / "base"
-    base.mkdir()
+def test_verbs_of_a_run(start, base, tmp_path):
+    """Ping, exec with both directions, signal, stop: the whole way."""
     directory = machine(tmp_path, '{ "hawser": { "control": ["ping", "exec", "signal", "stop"] } }')
     run = start("trap 'echo hup' HUP; " + POLITE, base, directory)
     ping = hawser("ping", base, "vm")
@@ -176,9 +183,7 @@ def test_verbs_of_a_run(start, tmp_path):
     assert (run.returncode, out) == (6, b"bye\n"), err
 
 
-def test_forbidden(start, tmp_path):
-    base = tmp_path / "base"
-    base.mkdir()
+def test_forbidden(start, base, tmp_path):
     run = start("echo up; sleep 1000", base, machine(tmp_path))
     for command, words in ("ping", []), ("signal", ["HUP"]), ("stop", []), ("exec", ["true"]):
         refused = hawser(command, base, "vm", *words)
@@ -225,14 +230,12 @@ ROUNDS = 4
 
 
 @pytest.mark.parametrize("victim", VICTIMS)
-def test_kill_leaves_nothing_behind(victim, tmp_path):
+def test_kill_leaves_nothing_behind(victim, base):
     seed = int(os.environ.get("SEED", "1"))
     print("SEED=%d" % seed)
     dice = random.Random("%d %s" % (seed, victim))
     for _ in range(ROUNDS):
         mark = uuid.uuid4().hex
-        base = tmp_path / mark
-        base.mkdir()
         env = dict(os.environ, HAWSER_TEST_MARK=mark, XDG_RUNTIME_DIR=str(base))
         run = subprocess.Popen([HAWSER, "run", "--private", HELLO, "--", "sleep", "60"], env=env,
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -240,7 +243,8 @@ def test_kill_leaves_nothing_behind(victim, tmp_path):
             time.sleep(dice.random() ** 2 * 2)
             names = processes(mark)
             for pid in [pid for pid, name in names.items() if VICTIMS[victim](pid, name, run)]:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):       # it was about to end
+                    os.kill(pid, signal.SIGKILL)
             if victim == "janitor" or run.poll() is None and not names:
                 os.kill(run.pid, signal.SIGINT)
             elif run.poll() is None:
@@ -256,7 +260,8 @@ def test_kill_leaves_nothing_behind(victim, tmp_path):
             assert not list(base.iterdir())
         finally:
             for pid in processes(mark):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 # --- readiness ------------------------------------------------------------------------------------------------------
