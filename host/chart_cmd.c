@@ -70,7 +70,7 @@ static int parse(struct options *o, int argc, char *argv[])
 
 /* --- the records ------------------------------------------------------------------------------------------------ */
 
-/* 1: a record; 0: the answer to a request; -1: no memory. What is no record at all is said, and left out. */
+/* 1: a record; 0: the answer to a request; or a negative errno. What is no record at all is said, and left out. */
 static int line_take(const struct options *o, struct chart *chart, const char *line, size_t len)
 {
 	struct client_record record;
@@ -80,10 +80,9 @@ static int line_take(const struct options *o, struct chart *chart, const char *l
 
 	if (result < 0)
 		fprintf(stderr, "hawser chart: a line that is no record is left out: %s\n", problem.text);
-	else if (result > 0 && !other && !chart_add(chart, &record))
-		result = -2;
+	bool full = result > 0 && !other && !chart_add(chart, &record);
 	client_record_free(&record);
-	return result == -2 ? -1 : result != 0;
+	return full ? -ENOMEM : result != 0;
 }
 
 static int log_read(const struct options *o, struct chart *chart)
@@ -111,26 +110,10 @@ static int log_read(const struct options *o, struct chart *chart)
 	return result;
 }
 
-/* Following and a status, whose answer ends what was asked for: as hawser logs does. */
-static int request(struct client *client, const struct options *o)
-{
-	char buf[1024];
-	struct json_out out = { .buf = buf, .size = sizeof buf };
-
-	json_line_begin(&out);
-	json_put_string(&out, "op", "follow");
-	json_put_string(&out, "vm", o->vm);
-	json_put_u64(&out, "tail", LINES);
-	if (!json_line_end(&out))
-		return -ENAMETOOLONG;
-	json_line_begin(&out);
-	json_put_string(&out, "op", "status");
-	json_line_end(&out);
-	return client_send(client, &out);
-}
-
+/* The status, whose answer ends what was asked for, as hawser logs has it. */
 static int vm_read(const struct options *o, struct chart *chart)
 {
+	const struct client_follow follow = { .vm = o->vm, .tail = LINES, .status = true };
 	struct client client;
 	struct problem problem;
 	const char *line;
@@ -139,20 +122,18 @@ static int vm_read(const struct options *o, struct chart *chart)
 
 	if (!client_open(&client, o->runtime))
 		return 1;
-	result = request(&client, o);
-	if (!result)
-		result = client_line_wait(&client, ANSWER_MS, &line, &len);
-	if (result > 0 && client_answer_read(line, len, &problem) < 0) {
+	if (client_follow(&client, &follow, ANSWER_MS, &problem) < 0) {
 		fprintf(stderr, "hawser chart: %s\n", problem.text);
 		client_close(&client);
 		return 1;
 	}
-	while (result > 0 && (result = client_line_wait(&client, ANSWER_MS, &line, &len)) > 0)
-		if (!(result = line_take(o, chart, line, len)))
-			break;
+	do {
+		result = client_line_wait(&client, ANSWER_MS, &line, &len);
+		result = result > 0 ? line_take(o, chart, line, len) : result ? result : -ECONNRESET;
+	} while (result > 0);
 	client_close(&client);
 	if (result < 0)
-		fprintf(stderr, "hawser chart: hawserd: %s\n", strerror(result == -1 ? ENOMEM : -result));
+		fprintf(stderr, "hawser chart: hawserd: %s\n", strerror(-result));
 	return result < 0;
 }
 

@@ -154,6 +154,42 @@ int client_control_ask(struct client *client, const char *vm, const char *verb)
 	return json_line_end(&out) ? client_send(client, &out) : -ENAMETOOLONG;
 }
 
+int client_status_ask(struct client *client)
+{
+	static const char request[] = "{\"op\":\"status\"}\n";
+	return client_send(client, &(struct json_out){ .buf = (char *)request, .len = sizeof request - 1 });
+}
+
+static int follow_ask(struct client *client, const struct client_follow *follow)
+{
+	char buf[1024];
+	struct json_out out = { .buf = buf, .size = sizeof buf };
+	json_line_begin(&out);
+	json_put_string(&out, "op", "follow");
+	json_put_string(&out, "vm", follow->vm);
+	json_put_u64(&out, "tail", follow->tail);
+	json_put_u64(&out, "since", follow->since);
+	int result = json_line_end(&out) ? client_send(client, &out) : -ENAMETOOLONG;
+	return result == 0 && follow->status ? client_status_ask(client) : result;
+}
+
+int client_answer_wait(struct client *client, int sent, int timeout_ms, struct problem *problem)
+{
+	const char *line;
+	size_t len;
+	int result = sent < 0 ? sent : client_line_wait(client, timeout_ms, &line, &len);
+	if (result > 0)
+		return client_answer_read(line, len, problem) < 0 ? -EPROTO : 0;
+	snprintf(problem->text, sizeof problem->text, "hawserd did not answer: %s",
+		result ? strerror(-result) : "it hung up");
+	return result ? result : -ECONNRESET;
+}
+
+int client_follow(struct client *client, const struct client_follow *follow, int timeout_ms, struct problem *problem)
+{
+	return client_answer_wait(client, follow_ask(client, follow), timeout_ms, problem);
+}
+
 /* --- records ---------------------------------------------------------------------------------------------------- */
 
 static const struct json_field record_fields[] = {

@@ -38,6 +38,23 @@ int client_line_wait(struct client *client, int timeout_ms, const char **line, s
 void client_close(struct client *client);
 
 /*
+ * Waits for the answer to the request that was sent, which sending it came to: 0 when it says "ok", or a negative errno
+ * with the problem set: -EPROTO when hawserd refuses, -ETIMEDOUT, -ECONNRESET when it hangs up.
+ */
+int client_answer_wait(struct client *client, int sent, int timeout_ms, struct problem *problem);
+
+struct client_follow {
+	const char *vm;
+	uint64_t tail;           /* so many of the lines that are stored, as far as hawserd still has them */
+	uint64_t since;          /* without files of before: seconds since 1970; 0: all */
+	bool status;             /* asks for the status as well: its answer comes behind those lines */
+};
+
+/* Asks for a machine's lines, and waits for the answer, as above. Then they come, those stored and those made. */
+int client_follow(struct client *client, const struct client_follow *follow, int timeout_ms, struct problem *problem);
+int client_status_ask(struct client *client);    /* 0 or a negative errno; the answer is one line */
+
+/*
  * Asks for a control session with a machine's guest; verb as in control.h. The answer is a line for client_answer_read;
  * with it comes the connection, in passed, on which the guest has said CTL_WELCOME. 0 or a negative errno.
  */

@@ -7,8 +7,8 @@
  *      "ephemeral":true,"feed":true}
  *         serves the directory as a machine, as long as this connection is there: {"ok":true,"vm":"N"}. With the
  *         request comes a descriptor of the directory, which the tool has opened (SCM_RIGHTS); dir is for messages.
- *     {"op":"follow","vm":"N","tail":10}
- *         the last lines that are stored, then those that come
+ *     {"op":"follow","vm":"N","tail":10,"since":1795334400}
+ *         the last lines that are stored, without files of before that second, then those that come
  *     {"op":"control","vm":"N","verb":"ping"}
  *         dials the guest: {"ok":true} and, with its first byte, the connection (SCM_RIGHTS), behind CTL_WELCOME
  *     {"op":"button"}

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -265,29 +264,6 @@ static uint64_t since_seconds(const struct options *o)
 	return *o->since && strptime(o->since, "%Y-%m-%dT%T", &tm) ? (uint64_t)timegm(&tm) : 0;
 }
 
-/*
- * Lines are asked for by following; who does not want to follow asks for the status as well, whose answer comes behind
- * the lines there are, and so ends them.
- */
-static int request(struct client *client, const struct options *o)
-{
-	char buf[1024];
-	struct json_out out = { .buf = buf, .size = sizeof buf };
-	json_line_begin(&out);
-	json_put_string(&out, "op", "follow");
-	json_put_string(&out, "vm", o->vm);
-	json_put_u64(&out, "tail", o->tail);
-	json_put_u64(&out, "since", since_seconds(o));
-	if (!json_line_end(&out))
-		return -ENAMETOOLONG;
-	if (!o->follow) {
-		json_line_begin(&out);
-		json_put_string(&out, "op", "status");
-		json_line_end(&out);
-	}
-	return client_send(client, &out);
-}
-
 /* 1: there is more to come; 0: that was all; -errno. What was read is out before we wait again. */
 static int lines_show(struct client *client, const struct options *o, struct show *show, struct outqueue *out)
 {
@@ -296,7 +272,7 @@ static int lines_show(struct client *client, const struct options *o, struct sho
 	bool more = true;
 	int result = client_line_wait(client, -1, &line, &len);
 	if (result <= 0)
-		return result;
+		return result || o->follow ? result : -ECONNRESET;
 	do
 		more = line_show(o, show, out, line, len);
 	while (more && !outqueue_full(out) && client_line(client, &line, &len));
@@ -311,27 +287,26 @@ int logs_cmd_main(int argc, char *argv[])
 	struct show show;
 	struct outqueue out;
 	struct problem problem;
-	const char *line;
-	size_t len;
 
 	int result = parse(&o, argc, argv);
 	if (result >= 0)
 		return result;
 	if (!client_open(&client, o.runtime))
 		return 1;
-	signal(SIGPIPE, SIG_DFL);
-	show_init(&show, STDOUT_FILENO);
-	show.wall = true;
-	outqueue_init(&out, STDOUT_FILENO);
-	if ((result = request(&client, &o)) == 0)
-		result = client_line_wait(&client, ANSWER_MS, &line, &len);
-	if (result > 0 && client_answer_read(line, len, &problem) < 0) {
+	/* Who does not want to follow takes the answer to another request for the end of the lines that there are. */
+	const struct client_follow follow = { o.vm, o.tail, since_seconds(&o), .status = !o.follow };
+	if (client_follow(&client, &follow, ANSWER_MS, &problem) < 0) {
 		fprintf(stderr, "hawser logs: %s\n", problem.text);
 		client_close(&client);
 		return 1;
 	}
-	while (result > 0)
+	signal(SIGPIPE, SIG_DFL);
+	show_init(&show, STDOUT_FILENO);
+	show.wall = true;
+	outqueue_init(&out, STDOUT_FILENO);
+	do
 		result = lines_show(&client, &o, &show, &out);
+	while (result > 0);
 	if (result < 0)
 		fprintf(stderr, "hawser logs: hawserd: %s\n", strerror(-result));
 	show_end(&show, &out);

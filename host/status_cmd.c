@@ -210,17 +210,6 @@ static int table_show(const struct options *o, const char *line, size_t len, str
 
 /* --- the command ------------------------------------------------------------------------------------------------ */
 
-static int answer_get(struct client *client, const char **line, size_t *len)
-{
-	char buf[64];
-	struct json_out out = { .buf = buf, .size = sizeof buf };
-	json_line_begin(&out);
-	json_put_string(&out, "op", "status");
-	json_line_end(&out);
-	int result = client_send(client, &out);
-	return result < 0 ? result : client_line_wait(client, ANSWER_MS, line, len);
-}
-
 int status_cmd_main(int argc, char *argv[])
 {
 	struct client client;
@@ -236,7 +225,9 @@ int status_cmd_main(int argc, char *argv[])
 	if (!client_open(&client, o.runtime))
 		return 1;
 	outqueue_init(&out, STDOUT_FILENO);
-	result = answer_get(&client, &line, &len);
+	result = client_status_ask(&client);
+	if (result == 0)
+		result = client_line_wait(&client, ANSWER_MS, &line, &len);
 	if (result <= 0)
 		fprintf(stderr, "hawser status: hawserd did not answer: %s\n",
 			result ? strerror(-result) : "it hung up");

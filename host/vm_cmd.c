@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,8 +33,6 @@ static int ask(const char *name, const char *runtime, const char *vm)
 	char buf[1024];
 	struct json_out out = { .buf = buf, .size = sizeof buf };
 	struct problem problem;
-	const char *line;
-	size_t len;
 	int r;
 
 	if (!client_open(&client, runtime))
@@ -41,15 +40,12 @@ static int ask(const char *name, const char *runtime, const char *vm)
 	json_line_begin(&out);
 	json_put_string(&out, "op", name);
 	json_put_string(&out, "vm", vm);
-	r = json_line_end(&out) && !client_send(&client, &out) ? client_line_wait(&client, ANSWER_MS, &line, &len) : -1;
-	if (r <= 0)
-		fprintf(stderr, "hawser %s: hawserd does not answer\n", name);
-	else if (client_answer_read(line, len, &problem) < 0)
+	r = json_line_end(&out) ? client_send(&client, &out) : -ENAMETOOLONG;
+	r = client_answer_wait(&client, r, ANSWER_MS, &problem);
+	if (r < 0)
 		fprintf(stderr, "hawser %s: %s\n", name, problem.text);
-	else
-		r = 2;
 	client_close(&client);
-	return r == 2 ? 0 : 1;
+	return r < 0;
 }
 
 int vm_cmd_main(int argc, char *argv[])

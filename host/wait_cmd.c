@@ -191,22 +191,6 @@ static int verdict(const struct options *o, const struct view *v, bool new)
 	return new ? failed("it has ended, and never said READY=1") : -1;
 }
 
-/* Follows, and asks for the state behind that: what comes before the answer is in it, what comes after it is news. */
-static int request(struct client *client, const struct options *o)
-{
-	char buf[1024];
-	struct json_out out = { .buf = buf, .size = sizeof buf };
-	json_line_begin(&out);
-	json_put_string(&out, "op", "follow");
-	json_put_string(&out, "vm", o->vm);
-	if (!json_line_end(&out))
-		return -ENAMETOOLONG;
-	json_line_begin(&out);
-	json_put_string(&out, "op", "status");
-	json_line_end(&out);
-	return client_send(client, &out);
-}
-
 /* One line: -1 for the next, or the exit status. *known: the status was answered. */
 static int line_take(const struct options *o, struct view *v, bool *known, const char *line, size_t len)
 {
@@ -227,29 +211,35 @@ static int line_take(const struct options *o, struct view *v, bool *known, const
 	return *known ? verdict(o, v, true) : -1;
 }
 
+static int late(const struct options *o)
+{
+	fprintf(stderr, "hawser wait: %u s are over\n", o->seconds);
+	return LATE;
+}
+
+/* The status comes behind the beginning of following: what comes before it is in it, what comes after it is news. */
 static int wait_on(struct client *client, const struct options *o)
 {
+	const struct client_follow follow = { .vm = o->vm, .status = true };
 	uint64_t until = o->seconds ? now_ms() + o->seconds * 1000ull : 0;
 	struct view view = { 0 };
 	struct problem problem;
 	const char *line;
-	bool known = false, answered = false;
+	bool known = false;
 	size_t len;
-	int status = -1;
+	int status = -1, result = client_follow(client, &follow, until ? (int)o->seconds * 1000 : -1, &problem);
 
+	if (result < 0)
+		return result == -ETIMEDOUT && until ? late(o) : failed(problem.text);
 	while (status < 0) {
 		uint64_t now = now_ms();
-		int result = until && now >= until ? -ETIMEDOUT :
+		result = until && now >= until ? -ETIMEDOUT :
 			client_line_wait(client, until ? (int)(until - now) : -1, &line, &len);
 		if (result == -ETIMEDOUT)
-			return fprintf(stderr, "hawser wait: %u s are over\n", o->seconds), LATE;
+			return late(o);
 		if (result <= 0)
 			return failed(result ? strerror(-result) : "hawserd hung up");
-		if (answered)
-			status = line_take(o, &view, &known, line, len);
-		else if (client_answer_read(line, len, &problem) < 0)
-			return failed(problem.text);
-		answered = true;
+		status = line_take(o, &view, &known, line, len);
 	}
 	return status;
 }
@@ -264,8 +254,7 @@ int wait_cmd_main(int argc, char *argv[])
 		return status;
 	if (!client_open(&client, o.runtime))
 		return FATE_FAILED;
-	status = request(&client, &o);
-	status = status < 0 ? failed(strerror(-status)) : wait_on(&client, &o);
+	status = wait_on(&client, &o);
 	client_close(&client);
 	return status;
 }
