@@ -4,7 +4,7 @@
  *
  * All that is kept is names and what stat says of them (vmtree.h), and the encoded records of vm.json, which holds no
  * secret. A file is opened when its turn comes, must be the one that was scanned, and must still be it after its last
- * byte. Before COMMIT both trees are scanned again and compared: what differs cuts the session, and as a guest
+ * byte. Before COMMIT the trees are scanned again and compared: what differs cuts the session, and as a guest
  * applies nothing before COMMIT, it starts over with the new state.
  *
  * The comparison rests on the times of change that the file system keeps, and before Linux 6.13 those stand still for
@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "source.h"
+#include "source_config.h"
 #include "vmtree.h"
 
 #define TICK_NS UINT64_C(10000000)
@@ -27,8 +28,7 @@
 
 enum stage { STAGE_CONFIG, STAGE_FILES, STAGE_CREDENTIALS, STAGE_ENCRYPTED, STAGE_COMMIT, STAGE_DONE };
 
-/* In the order of their stages. */
-enum { FILES, CREDENTIALS, ENCRYPTED, TREES };
+enum { FILES, CREDENTIALS, ENCRYPTED, TREES };   /* in the order of their stages, from STAGE_FILES on */
 
 struct source {
 	char *dir;
@@ -48,111 +48,6 @@ struct source {
 	uint64_t sent;                   /* bytes of it */
 	uint32_t count, crc;
 };
-
-/* --- vm.json ---------------------------------------------------------------------------------------------------- */
-
-static bool put(struct wire_out *out, struct wire_boot boot)
-{
-	return wire_boot_encode(out, &boot);
-}
-
-static bool put_text(struct wire_out *out, uint16_t type, const char *text)
-{
-	return put(out, (struct wire_boot){ .type = type, .text = wire_text(text) });
-}
-
-static bool put_user(struct wire_out *out, const struct vmconfig *config)
-{
-	struct wire_boot boot = { .type = WIRE_USER };
-
-	boot.user.uid = config->uid;
-	boot.user.gid = config->gid;
-	boot.user.n = (uint32_t)config->n_groups;
-	memcpy(boot.user.groups, config->groups, sizeof boot.user.groups);
-	return put(out, boot);
-}
-
-static bool put_mount(struct wire_out *out, const struct vmconfig_mount *mount)
-{
-	return put(out, (struct wire_boot){ .type = WIRE_MOUNT, .mount = {
-		wire_text(mount->destination), wire_text(mount->type), wire_text(mount->source),
-		wire_text(mount->options) } });
-}
-
-static bool put_handoff(struct wire_out *out, const struct vmconfig *config)
-{
-	struct wire_boot boot = { .type = WIRE_HANDOFF };
-
-	boot.handoff.mode = config->handoff;
-	boot.handoff.flags = config->handoff_flags;
-	if (config->handoff == WIRE_HANDOFF_SWITCH_ROOT) {
-		boot.handoff.type = wire_text(config->root_type);
-		boot.handoff.source = wire_text(config->root_source);
-		boot.handoff.options = wire_text(config->root_options);
-		boot.handoff.init = wire_text(config->root_init);
-	}
-	return put(out, boot);
-}
-
-/*
- * Only what differs from what a guest does without the record: it keeps its host name, CWD is "/", USER 0:0 without
- * other groups, WORKLOAD no restart, power-off at its end, SIGTERM and 2000 ms, LOG 256 KiB and drop-oldest, POWER
- * detect, CONTROL nothing, HANDOFF busybox.
- */
-static bool put_config(struct wire_out *out, const struct vmconfig *config)
-{
-	bool ok = true;
-	struct wire_workload work = { config->restart, config->at_end, config->restarts_max, config->stop_signal,
-		config->stop_grace_ms };
-
-	if (config->hostname)
-		ok = ok && put_text(out, WIRE_HOSTNAME, config->hostname);
-	for (size_t i = 0; i < config->n_args; i++)
-		ok = ok && put_text(out, WIRE_ARG, config->args[i]);
-	for (size_t i = 0; i < config->n_env; i++)
-		ok = ok && put_text(out, WIRE_ENV, config->env[i]);
-	if (strcmp(config->cwd, "/") != 0)
-		ok = ok && put_text(out, WIRE_CWD, config->cwd);
-	if (config->user_given)
-		ok = ok && put_user(out, config);
-	for (size_t i = 0; i < config->n_sysctls; i++)
-		ok = ok && put(out, (struct wire_boot){ .type = WIRE_SYSCTL, .sysctl = {
-			wire_text(config->sysctls[i].name), wire_text(config->sysctls[i].value) } });
-	for (size_t i = 0; i < config->n_mounts; i++)
-		ok = ok && put_mount(out, &config->mounts[i]);
-	if (work.restart != WIRE_RESTART_NO || work.at_end != WIRE_AT_END_POWER_OFF || work.restarts_max != 0 ||
-			work.stop_signal != 15 || work.stop_grace_ms != 2000)
-		ok = ok && put(out, (struct wire_boot){ .type = WIRE_WORKLOAD, .workload = work });
-	if (config->log_ring != 256 << 10 || config->log_full != WIRE_FULL_DROP)
-		ok = ok && put(out, (struct wire_boot){ .type = WIRE_LOG, .log = { config->log_ring,
-			config->log_full } });
-	if (config->power != WIRE_POWER_DETECT)
-		ok = ok && put(out, (struct wire_boot){ .type = WIRE_POWER, .power = config->power });
-	if (config->verbs != 0)
-		ok = ok && put(out, (struct wire_boot){ .type = WIRE_CONTROL, .verbs = config->verbs });
-	if (config->handoff != WIRE_HANDOFF_BUSYBOX)
-		ok = ok && put_handoff(out, config);
-	return ok;
-}
-
-static int encode_config(struct source *source, const struct vmconfig *config, struct problem *problem)
-{
-	struct wire_out *out = &source->config;
-
-	for (size_t size = 4096; size <= WIRE_PLAN_MAX; size *= 2) {
-		free(out->buf);
-		*out = (struct wire_out){ .buf = malloc(size), .size = size };
-		if (!out->buf)
-			return problem_set(problem, source->dir, 0, 0, "out of memory");
-		if (put_config(out, config))
-			return 0;
-		/* Nothing that vmconfig lets through can be refused here; but a program must not loop on it. */
-		if (!out->full)
-			return problem_set(problem, source->dir, 0, 0, "vm.json holds what cannot be sent");
-	}
-	return problem_set(problem, source->dir, 0, 0, "vm.json has more than the %d MiB that a boot may have",
-		WIRE_PLAN_MAX >> 20);
-}
 
 /* --- scanning --------------------------------------------------------------------------------------------------- */
 
@@ -251,7 +146,7 @@ struct source *source_create(const struct vmconfig *config, int dirfd, const cha
 	trees_init(source->trees);
 	if (!source->dir || source->dirfd < 0)
 		problem_set(problem, dir, 0, 0, "cannot be read: %s", strerror(errno));
-	else if (encode_config(source, config, problem) == 0 && scan_settled(source, problem) == 0)
+	else if (source_config(&source->config, config, dir, problem) == 0 && scan_settled(source, problem) == 0)
 		return source;
 	source_destroy(source);
 	return NULL;
@@ -285,6 +180,18 @@ static int step_config(struct source *source, struct wire_out *out)
 	return 1;
 }
 
+/* The open file was sent, and is still the one that was scanned. */
+static int step_over(struct source *source, const struct vmtree *tree, const struct vmtree_node *node,
+	struct problem *problem)
+{
+	if (vmtree_check(tree, node, source->fd, problem) < 0)
+		return -1;
+	close(source->fd);
+	source->fd = -1;
+	source->next++;
+	return 1;
+}
+
 /* The next bytes of the open file, straight from the kernel into the caller's memory. */
 static int step_data(struct source *source, const struct vmtree *tree, const struct vmtree_node *node,
 	struct wire_out *out, struct problem *problem)
@@ -315,14 +222,7 @@ static int step_data(struct source *source, const struct vmtree *tree, const str
 		out->len += WIRE_HEADER + size;
 		source->sent += size;
 	}
-	if (source->sent < (uint64_t)node->stat.st_size)
-		return 1;
-	if (vmtree_check(tree, node, source->fd, problem) < 0)
-		return -1;
-	close(source->fd);
-	source->fd = -1;
-	source->next++;
-	return 1;
+	return source->sent < (uint64_t)node->stat.st_size ? 1 : step_over(source, tree, node, problem);
 }
 
 /* Files are root's in the guest, whoever they belong to here: a person's checkout must not be uid 1000's there. */
@@ -346,34 +246,6 @@ static struct wire_boot node_record(const struct source *source, const struct vm
 	if (node->target)
 		boot.node.target = wire_text(node->target);
 	return boot;
-}
-
-static int step_tree(struct source *source, const struct vmtree *tree, struct wire_out *out, struct problem *problem)
-{
-	const struct vmtree_node *node;
-	struct wire_boot boot;
-
-	if (source->next == tree->n) {
-		source->stage++;
-		source->next = 0;
-		return 1;
-	}
-	node = &tree->nodes[source->next];
-	if (source->fd >= 0)
-		return step_data(source, tree, node, out, problem);
-	/* Asked before encoding, so that `full` stays what the caller left there. */
-	if (vmtree_record_size(node, source->stage == STAGE_CREDENTIALS) > room(out))
-		return 0;
-	if (S_ISREG(node->stat.st_mode)) {
-		source->fd = vmtree_open(tree, node, problem);
-		source->sent = 0;
-		if (source->fd < 0)
-			return -1;
-	} else {
-		source->next++;
-	}
-	boot = node_record(source, node);
-	return wire_boot_encode(out, &boot) ? 1 : vmtree_problem(tree, node->path, problem, "cannot be sent");
 }
 
 /* The file that is open, into the vault. */
@@ -415,18 +287,12 @@ static int step_plain(struct source *source, const struct vmtree *tree, const st
 	if (source->sent < source->vault.len)
 		return 1;
 	secret_vault_close(&source->vault);
-	if (vmtree_check(tree, node, source->fd, problem) < 0)
-		return -1;
-	close(source->fd);
-	source->fd = -1;
-	source->next++;
-	return 1;
+	return step_over(source, tree, node, problem);
 }
 
-/* What is in an encrypted credential, and so its size, is not known before its turn. */
-static int step_encrypted(struct source *source, const struct vmtree *tree, struct wire_out *out,
-	struct problem *problem)
+static int step_tree(struct source *source, int which, struct wire_out *out, struct problem *problem)
 {
+	const struct vmtree *tree = &source->trees[which];
 	const struct vmtree_node *node;
 	struct wire_boot boot;
 
@@ -437,15 +303,21 @@ static int step_encrypted(struct source *source, const struct vmtree *tree, stru
 	}
 	node = &tree->nodes[source->next];
 	if (source->fd >= 0)
-		return step_plain(source, tree, node, out, problem);
-	if (vmtree_record_size(node, true) > room(out))
+		return (which == ENCRYPTED ? step_plain : step_data)(source, tree, node, out, problem);
+	/* Asked before encoding, so that `full` stays what the caller left there. */
+	if (vmtree_record_size(node, which != FILES) > room(out))
 		return 0;
-	source->fd = vmtree_open(tree, node, problem);
-	source->sent = 0;
-	if (source->fd < 0 || decrypt(source, tree, node, problem) < 0)
-		return -1;
+	if (S_ISREG(node->stat.st_mode)) {
+		source->fd = vmtree_open(tree, node, problem);
+		source->sent = 0;
+		if (source->fd < 0 || (which == ENCRYPTED && decrypt(source, tree, node, problem) < 0))
+			return -1;
+	} else {
+		source->next++;
+	}
 	boot = node_record(source, node);
-	boot.node.size = source->vault.len;
+	if (which == ENCRYPTED)          /* not known before its turn */
+		boot.node.size = source->vault.len;
 	return wire_boot_encode(out, &boot) ? 1 : vmtree_problem(tree, node->path, problem, "cannot be sent");
 }
 
@@ -477,14 +349,10 @@ int source_next(struct source *source, struct wire_out *out, struct problem *pro
 
 		if (source->stage == STAGE_CONFIG)
 			rc = step_config(source, out);
-		else if (source->stage == STAGE_FILES)
-			rc = step_tree(source, &source->trees[FILES], out, problem);
-		else if (source->stage == STAGE_CREDENTIALS)
-			rc = step_tree(source, &source->trees[CREDENTIALS], out, problem);
-		else if (source->stage == STAGE_ENCRYPTED)
-			rc = step_encrypted(source, &source->trees[ENCRYPTED], out, problem);
-		else
+		else if (source->stage == STAGE_COMMIT)
 			rc = step_commit(source, out, problem);
+		else
+			rc = step_tree(source, (int)(source->stage - STAGE_FILES), out, problem);
 		if (rc > 0 && counted && out->len > before) {
 			source->count++;
 			source->crc = wire_crc32(source->crc, out->buf + before, out->len - before);
