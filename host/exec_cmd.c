@@ -19,6 +19,7 @@
 #include "exec_cmd.h"
 #include "outqueue.h"
 #include "remote.h"
+#include "signals.h"
 
 #define FAILED 125               /* we, and not the program */
 
@@ -248,28 +249,6 @@ static void session_read(struct exec *e)
 		fail(e, "the connection was cut: the machine has ended, or what is between us and it");
 }
 
-/* As much as the guest takes, straight into a frame. */
-static void input_read(struct exec *e)
-{
-	struct wire_out out = frame_room(&e->remote.out);
-	size_t size = e->credit < WIRE_PAYLOAD_MAX ? e->credit : WIRE_PAYLOAD_MAX;
-	ssize_t n;
-
-	wire_begin(&out, WIRE_STDIN);
-	n = read(STDIN_FILENO, out.buf + out.len, size);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		e->input_ended = true;
-		remote_put(&e->remote, &(struct wire_control){ .type = WIRE_STDIN_END });
-		return;
-	}
-	out.len += (size_t)n;
-	wire_end(&out);
-	frame_commit(&e->remote.out, &out);
-	e->credit -= (uint32_t)n;
-}
-
 /* A signal to us is one to the program; the second that asks for an end ends us. */
 static void signal_take(struct exec *e, int number)
 {
@@ -324,7 +303,7 @@ static void turn(struct exec *e)
 	if (p[P_SIGNALS].revents)
 		signals_read(e);
 	if (p[P_INPUT].revents)
-		input_read(e);
+		e->input_ended = !remote_put_input(&e->remote, &e->credit);
 	if (p[P_SESSION].revents & (POLLIN | POLLHUP | POLLERR) && !full)
 		session_read(e);
 	frame_flush(&e->remote.out, e->remote.fd);
@@ -332,23 +311,9 @@ static void turn(struct exec *e)
 		e->status = 128 + SIGPIPE;
 }
 
-static void signals_take(struct exec *e)
-{
-	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH };
-	struct sigaction action;
-	sigset_t set;
-
-	sigemptyset(&set);
-	for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
-		if (sigaction(taken[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-			sigaddset(&set, taken[i]);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	e->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	signal(SIGPIPE, SIG_IGN);
-}
-
 int exec_cmd_main(int argc, char *argv[])
 {
+	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH, 0 };
 	struct exec *e = &exec;
 	int status = parse(e, argc, argv);
 
@@ -364,7 +329,9 @@ int exec_cmd_main(int argc, char *argv[])
 	e->status = -1;
 	outqueue_init(&e->out, STDOUT_FILENO);
 	outqueue_init(&e->err, STDERR_FILENO);
-	signals_take(e);
+	e->signals = signals_take(taken);
+	if (e->signals < 0)
+		fail(e, "cannot take signals: %s", strerror(-e->signals));
 	terminal_raw(e);
 	frame_flush(&e->remote.out, e->remote.fd);
 	while (e->status < 0)

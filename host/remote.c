@@ -22,26 +22,19 @@ void remote_init(struct remote *remote, int fd)
 bool remote_open(struct remote *remote, const char *runtime, const char *vm, const char *verb)
 {
 	struct client client;
-	struct problem problem = { .text = "" };
-	const char *line;
-	size_t len;
+	struct problem problem;
 
 	remote_init(remote, -1);
 	if (!client_open(&client, runtime))
 		return false;
-	int result = client_control_ask(&client, vm, verb);
-	if (result == 0)
-		result = client_line_wait(&client, DIAL_MS, &line, &len);
-	if (result <= 0)
-		snprintf(problem.text, sizeof problem.text, "hawserd did not answer: %s",
-			result ? strerror(-result) : "it hung up");
-	else if (client_answer_read(line, len, &problem) == 0 && client.passed < 0)
-		snprintf(problem.text, sizeof problem.text, "hawserd passed no connection");
-	if (!*problem.text) {
+	if (client_answer_wait(&client, client_control_ask(&client, vm, verb), DIAL_MS, &problem) < 0)
+		fprintf(stderr, "hawser %s: %s\n", verb, problem.text);
+	else if (client.passed < 0)
+		fprintf(stderr, "hawser %s: hawserd passed no connection\n", verb);
+	else {
 		remote->fd = client.passed;
 		client.passed = -1;
-	} else
-		fprintf(stderr, "hawser %s: %s\n", verb, problem.text);
+	}
 	client_close(&client);
 	return remote->fd >= 0;
 }
@@ -63,6 +56,28 @@ void remote_put(struct remote *remote, const struct wire_control *frame)
 
 	if (wire_control_encode(&out, frame))
 		frame_commit(&remote->out, &out);
+}
+
+/* Straight into a frame. */
+bool remote_put_input(struct remote *remote, uint32_t *credit)
+{
+	struct wire_out out = frame_room(&remote->out);
+	size_t size = *credit < WIRE_PAYLOAD_MAX ? *credit : WIRE_PAYLOAD_MAX;
+	ssize_t n;
+
+	wire_begin(&out, WIRE_STDIN);
+	n = read(STDIN_FILENO, out.buf + out.len, size);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return true;
+	if (n <= 0) {
+		remote_put(remote, &(struct wire_control){ .type = WIRE_STDIN_END });
+		return false;
+	}
+	out.len += (size_t)n;
+	wire_end(&out);
+	frame_commit(&remote->out, &out);
+	*credit -= (uint32_t)n;
+	return true;
 }
 
 /* For people: what a terminal would obey is no part of it. */

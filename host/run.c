@@ -31,6 +31,7 @@
 
 #include "run.h"
 #include "run_state.h"
+#include "signals.h"
 #include "show.h"
 
 static const char *const helper_names[HELPERS] = { "hawserd", "vhost-device-vsock", "QEMU" };
@@ -382,25 +383,9 @@ static int finish(struct run *r)
 	return status;
 }
 
-static void signals_take(struct run *r)
-{
-	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-	struct sigaction action;
-	sigset_t set;
-	sigemptyset(&set);
-	/* What we were told to ignore (nohup, a shell's background) stays ignored. */
-	for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
-		if (sigaction(taken[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-			sigaddset(&set, taken[i]);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	r->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (r->signals < 0)
-		run_fail(r, NULL, "cannot take signals: %s", strerror(errno));
-	signal(SIGPIPE, SIG_IGN);
-}
-
 int run_main(int argc, char *argv[])
 {
+	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, 0 };
 	static struct run r;     /* its buffers are large */
 	char error[256];
 
@@ -424,7 +409,9 @@ int run_main(int argc, char *argv[])
 		subprocess_init(&r.helpers[i], helper_names[i]);
 	if (run_print_init(&r.print, &r.o) < 0)
 		run_fail(&r, NULL, "nothing was started");
-	signals_take(&r);
+	r.signals = signals_take(taken);
+	if (r.signals < 0)
+		run_fail(&r, NULL, "cannot take signals: %s", strerror(-r.signals));
 	run_feed_init(&r);
 	if (!r.failed && run_find(&r) == 0) {
 		if (r.o.dry_run)

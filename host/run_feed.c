@@ -86,23 +86,8 @@ bool run_feed_reads(const struct run *r)
 void run_feed_read(struct run *r)
 {
 	struct feed *feed = &r->feed;
-	struct wire_out out = frame_room(&feed->remote.out);
-	size_t size = feed->credit < WIRE_PAYLOAD_MAX ? feed->credit : WIRE_PAYLOAD_MAX;
-	ssize_t n;
 
-	wire_begin(&out, WIRE_STDIN);
-	n = read(STDIN_FILENO, out.buf + out.len, size);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n > 0) {
-		out.len += (size_t)n;
-		wire_end(&out);
-		frame_commit(&feed->remote.out, &out);
-		feed->credit -= (uint32_t)n;
-	} else {
-		feed->ended = true;
-		remote_put(&feed->remote, &(struct wire_control){ .type = WIRE_STDIN_END });
-	}
+	feed->ended = !remote_put_input(&feed->remote, &feed->credit);
 	frame_flush(&feed->remote.out, feed->remote.fd);
 }
 
@@ -121,6 +106,10 @@ static void answer_take(struct run *r)
 	}
 	if (client_answer_read(line, len, &problem) < 0) {
 		give_up(r, problem.text);
+		return;
+	}
+	if (feed->client.passed < 0) {
+		give_up(r, "hawserd passed no connection");
 		return;
 	}
 	remote_init(&feed->remote, feed->client.passed);

@@ -8,10 +8,11 @@
 #include "../vsock/ready.h"
 #include "client.h"
 #include "remote.h"
+#include "signals.h"
 #include "verbs_cmd.h"
-#include "vmconfig.h"
 
 #define STOP_GRACE_S 10
+#define ANSWER_MS 10000
 #define STOP_MORE_MS 20000       /* from the end of the grace to that of the machine */
 #define MIB 1048576.0
 
@@ -134,7 +135,7 @@ static uint32_t signal_parse(const char *text)
 	if (*text >= '0' && *text <= '9')
 		return *end || n > 64 ? 0 : (uint32_t)n;
 	snprintf(name, sizeof name, "%s%s", strncmp(text, "SIG", 3) == 0 ? "" : "SIG", text);
-	return vmconfig_signal(name);
+	return signals_number(name);
 }
 
 int signal_cmd_main(int argc, char *argv[])
@@ -164,17 +165,6 @@ static const char stop_usage[] =
 	"  --runtime DIR    the hawserd whose runtime directory this is (default /run/hawser)\n"
 	"\n"
 	"Exit status: 0; 1 a failure; 2 wrong usage.\n";
-
-static int follow(struct client *client, const char *vm)
-{
-	char buf[1024];
-	struct json_out out = { .buf = buf, .size = sizeof buf };
-
-	json_line_begin(&out);
-	json_put_string(&out, "op", "follow");
-	json_put_string(&out, "vm", vm);
-	return json_line_end(&out) ? client_send(client, &out) : -ENAMETOOLONG;
-}
 
 /* A word of hawserd's that the machine's log is over. */
 static bool ends(const char *line, size_t len)
@@ -214,6 +204,7 @@ int stop_cmd_main(int argc, char *argv[])
 {
 	struct client client;
 	struct options o;
+	struct problem problem;
 	int status = parse(&o, argc, argv, stop_usage, 1);
 
 	if (status >= 0)
@@ -221,8 +212,10 @@ int stop_cmd_main(int argc, char *argv[])
 	if (!client_open(&client, o.runtime))
 		return FAILED;
 	/* Before it is asked, so that its end is not missed. */
-	status = follow(&client, o.vm) == 0 ? OK : FAILED;
-	if (status == OK)
+	if (client_follow(&client, &(struct client_follow){ .vm = o.vm }, ANSWER_MS, &problem) < 0) {
+		fprintf(stderr, "hawser stop: %s\n", problem.text);
+		status = FAILED;
+	} else
 		status = ask(&o, "stop", &(struct wire_control){ .type = WIRE_STOP, .number = o.grace_s * 1000 }, WIRE_DONE,
 			&(struct wire_control){ 0 });
 	if (status == OK)

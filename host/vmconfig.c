@@ -10,6 +10,7 @@
 
 #include "../vsock/wire.h"
 #include "json.h"
+#include "signals.h"
 #include "textfile.h"
 #include "vmconfig.h"
 
@@ -419,44 +420,13 @@ NAMES(powers, WIRE_POWERS);
 NAMES(handoffs, WIRE_HANDOFFS);
 _Static_assert((1 << (sizeof verbs / sizeof verbs[0] - 1)) - 1 == WIRE_VERBS_CONFIG, "verbs");
 
-/* Linux's numbers on x86_64 and aarch64, which are the guest's, not those of whoever compiles the host. */
-static const char *const signals[] = {
-	NULL, "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS",
-	"SIGFPE", "SIGKILL", "SIGUSR1", "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
-	"SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG",
-	"SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO", "SIGPWR", "SIGSYS",
-};
-#define SIGNALS (sizeof signals / sizeof signals[0])
-#define SIGNAL_RTMIN 34          /* as C libraries count; systemd stops a container with SIGRTMIN+3 */
-#define SIGNAL_MAX 64
-
-uint32_t vmconfig_signal(const char *name)
-{
-	static const char rtmin[] = "SIGRTMIN";
-	const char *p = name + strlen(rtmin);
-	uint32_t n = 0;
-
-	for (uint32_t i = 1; i < SIGNALS; i++)
-		if (strcmp(signals[i], name) == 0)
-			return i;
-	if (strncmp(name, rtmin, strlen(rtmin)) != 0)
-		return 0;
-	if (*p == '\0')
-		return SIGNAL_RTMIN;
-	if (*p++ != '+' || *p < '1' || *p > '9' || strlen(p) > 2)
-		return 0;
-	for (; isdigit((unsigned char)*p); p++)
-		n = n * 10 + (uint32_t)(*p - '0');
-	return *p || SIGNAL_RTMIN + n > SIGNAL_MAX ? 0 : SIGNAL_RTMIN + n;
-}
-
 static int read_signal(const struct json_value *value, void *into, struct problem *problem)
 {
 	struct vmconfig *config = into;
 
 	if (!json_text(value))
 		return json_wrong_kind(value, "a string", problem);
-	config->stop_signal = vmconfig_signal(json_text(value));
+	config->stop_signal = signals_number(json_text(value));
 	return config->stop_signal ? 0 : json_problem(value, problem,
 		"must be the name of a signal, such as \"SIGTERM\", \"SIGINT\" or \"SIGRTMIN+3\"");
 }

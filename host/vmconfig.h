@@ -64,7 +64,5 @@ struct vmconfig *vmconfig_parse(const char *text, size_t len, const char *file, 
 bool vmconfig_set_args(struct vmconfig *config, size_t n, char *const args[]);
 void vmconfig_destroy(struct vmconfig *config);
 bool vmconfig_name_ok(const char *name);
-/* The number of SIGHUP to SIGSYS, SIGRTMIN, SIGRTMIN+1 to +30, in a guest; 0: none has that name. */
-uint32_t vmconfig_signal(const char *name);
 
 #endif
