@@ -2,6 +2,7 @@
 """What the boot tests are made with. A test takes `boot` to run a machine to its end, `guest` to have it in hand."""
 import collections
 import fcntl
+import functools
 import os
 import subprocess
 
@@ -32,6 +33,22 @@ def make_kit(directory):
         kernel, device = output("scripts/kernel"), output("scripts/fetch", "vhost-device-vsock")
     with open(image, "rb") as file:
         return Kit(TOP, Image(file.read()), kernel, device, tsc_khz())
+
+
+def compile_guest(source, path):
+    """A static program for a guest, of one file."""
+    subprocess.run([os.environ.get("MUSL_CC", "musl-gcc"), "-static", "-Os", "-s", "-Wall", "-Wextra", "-Werror",
+                    "-isystem", output("scripts/musl-headers"), "-o", path, source], check=True)
+
+
+def programs(folder, directory):
+    """Builds programs of that folder for a guest, each once: programs(...)("dial") is its path in the directory."""
+    @functools.lru_cache(maxsize=None)
+    def build(name):
+        path = os.path.join(directory, name)
+        compile_guest(os.path.join(folder, name + ".c"), path)
+        return path
+    return build
 
 
 @pytest.fixture(scope="session")

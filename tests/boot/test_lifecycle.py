@@ -3,14 +3,13 @@
 import os
 import random
 import socket
-import subprocess
 import threading
 import time
 
 import pytest
 
 from . import wire
-from .conftest import output
+from .conftest import programs
 from .host import PATIENCE_S
 
 SAID = {"ready", "status", "stopping", "exit-status", "watchdog"}
@@ -21,13 +20,10 @@ def said(run):
 
 
 @pytest.fixture(scope="session")
-def notify(kit, tmp_path_factory):
+def notify(tmp_path_factory):
     """The program notify, for the guest."""
-    path = str(tmp_path_factory.mktemp("notify") / "notify")
-    source = os.path.join(kit.top, "tests/boot/notify.c")
-    subprocess.run([os.environ.get("MUSL_CC", "musl-gcc"), "-static", "-Os", "-s", "-isystem",
-                    output("scripts/musl-headers"), "-o", path, source], check=True)
-    with open(path, "rb") as file:
+    build = programs(os.path.dirname(__file__), tmp_path_factory.mktemp("notify"))
+    with open(build("notify"), "rb") as file:
         return file.read()
 
 

@@ -12,11 +12,7 @@ from daemon import Host  # noqa: E402
 def host(tmp_path):
     h = Host(tmp_path)
     yield h
-    try:
-        h.stop()
-    finally:
-        if h.process and h.process.poll() is None:
-            h.kill()
+    h.stop()
 
 
 @pytest.fixture

@@ -102,6 +102,7 @@ class Host:
         self.process.wait()
 
     def stop(self):
+        """In good order; it is gone in any case."""
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:

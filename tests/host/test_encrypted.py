@@ -49,11 +49,7 @@ class Keyed(Host):
 def keyed(tmp_path):
     made = Keyed(tmp_path)
     yield made
-    try:
-        made.stop()
-    finally:
-        if made.process and made.process.poll() is None:
-            made.kill()
+    made.stop()
 
 
 def received(frames):

@@ -59,7 +59,5 @@ def kept(tmp_path, guest):  # noqa: F811
     try:
         if host.process and host.process.poll() is None:
             assert_account(host.status())
-        host.stop()
     finally:
-        if host.process and host.process.poll() is None:
-            host.kill()
+        host.stop()

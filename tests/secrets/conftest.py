@@ -3,8 +3,6 @@
 Real guests of tests/boot with the real hawserd of tests/host. A test takes `served` for a host whose machine `vm` has
 a guest to go with it: its vm.json names the socket that the guest's device uses.
 """
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +13,7 @@ for folder in HERE, HERE.parent, HERE.parent / "host":
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-from boot.conftest import guest, kit, pytest_runtest_makereport  # noqa: E402, F401
+from boot.conftest import guest, kit, programs, pytest_runtest_makereport  # noqa: E402, F401
 from daemon import Host, wait_for  # noqa: E402
 
 
@@ -23,27 +21,12 @@ from daemon import Host, wait_for  # noqa: E402
 def host(tmp_path):
     made = Host(tmp_path)
     yield made
-    try:
-        made.stop()
-    finally:
-        if made.process and made.process.poll() is None:
-            made.kill()
+    made.stop()
 
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
-    """Builds a program of this folder for the guest: program("hold") is its path."""
-    made = {}
-
-    def build(name):
-        if name not in made:
-            made[name] = str(tmp_path_factory.mktemp("programs") / name)
-            headers = subprocess.run([HERE.parent.parent / "scripts/musl-headers"], stdout=subprocess.PIPE, text=True,
-                                     check=True).stdout.strip()
-            subprocess.run([os.environ.get("MUSL_CC", "musl-gcc"), "-static", "-O1", "-Wall", "-Wextra", "-Werror",
-                            "-isystem", headers, "-o", made[name], HERE / (name + ".c")], check=True)
-        return made[name]
-    return build
+    return programs(HERE, tmp_path_factory.mktemp("programs"))
 
 
 class Served:

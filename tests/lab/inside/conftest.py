@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from boot.conftest import programs
 from daemon import Host, wait_for
 
 from .. import in_lab
@@ -82,11 +83,7 @@ class VsockHost(Host):
 def host(tmp_path):
     made = VsockHost(tmp_path)
     yield made
-    try:
-        made.stop()
-    finally:
-        if made.process and made.process.poll() is None:
-            made.kill()
+    made.stop()
 
 
 class Guest:
@@ -133,18 +130,7 @@ def guest(tmp_path, request):
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
-    """Builds a program of this folder for a guest: program("dial") is its path."""
-    made = {}
-
-    def build(name):
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp("programs") / name
-            headers = subprocess.run([TOP / "scripts/musl-headers"], stdout=subprocess.PIPE, text=True, check=True)
-            source = Path(__file__).parent / (name + ".c")
-            subprocess.run(["musl-gcc", "-static", "-Os", "-Wall", "-Wextra", "-Werror", "-isystem",
-                            headers.stdout.strip(), "-o", made[name], source], check=True)
-        return made[name]
-    return build
+    return programs(Path(__file__).parent, tmp_path_factory.mktemp("programs"))
 
 
 @pytest.hookimpl(hookwrapper=True)
