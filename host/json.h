@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * json: strict reading with a place for every complaint, and fast writing of JSON lines. json.c reads, and is the
- * only file that knows the JSON library; json_write.c writes, without a tree and without heap.
+ * only file that knows the JSON library; json_fields.c knows tables; json_write.c writes, without a tree and without
+ * heap.
  *
  * Reading. A document is a text in memory whose top is an object. Refused at once: anything that is not JSON (RFC
  * 8259), bytes that are not UTF-8, a byte order mark, NUL (raw or escaped), a key given twice, bytes behind the
