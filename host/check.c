@@ -154,7 +154,7 @@ static int open_dir(const char *dir)
 		problem_set(&problem, dir, 0, 0,
 			"is a symbolic link, and none is followed; give the directory itself");
 	else
-		problem_set(&problem, dir, 0, 0, "%s", strerror(error));
+		vmconfig_dir_problem(dir, error, &problem);
 	complain(&problem);
 	return -1;
 }

@@ -28,9 +28,9 @@ static int directory_check(struct run *r)
 	struct problem problem = { .text = "" };
 	int dirfd = open(r->o.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0 || !(r->dir = realpath(r->o.dir, NULL))) {
-		int error = errno;
+		vmconfig_dir_problem(r->o.dir, errno, &problem);
 		run_close(&dirfd);
-		return run_fail(r, NULL, "cannot open the machine's directory %s: %s", r->o.dir, strerror(error));
+		return run_fail(r, NULL, "cannot open the machine's directory %s", problem.text);
 	}
 	r->config = vmconfig_load(dirfd, r->o.dir, &problem);
 	struct source *source = NULL;

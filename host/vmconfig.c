@@ -3,6 +3,7 @@
  * The language of vm.json, as tables; docs/CONFIG.md tells it to people, docs/vm.schema.json to editors. What a
  * single value cannot show (sums, names given twice, keys that need each other) is checked after its table.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "textfile.h"
 #include "vmconfig_inside.h"
 
+#define VMCONFIG_FILE "vm.json"
 #define SOCKET_MAX 96            /* a Unix socket's path has 107 bytes, and "_PORT" comes behind this one */
 #define KERNEL_ARGS_MAX 1024
 
@@ -273,12 +275,23 @@ struct vmconfig *vmconfig_load(int dirfd, const char *dir, struct problem *probl
 	char file[512], *text;
 	size_t len = 0;
 
-	snprintf(file, sizeof file, "%.300s%svm.json", dir, dir[0] ? "/" : "");
-	text = textfile_read(dirfd, "vm.json", file, VMCONFIG_FILE_MAX, &len, problem);
+	snprintf(file, sizeof file, "%.300s%s" VMCONFIG_FILE, dir, dir[0] ? "/" : "");
+	text = textfile_read(dirfd, VMCONFIG_FILE, file, VMCONFIG_FILE_MAX, &len, problem);
 	if (text)
 		config = vmconfig_parse(text, len, file, problem);
 	free(text);
 	return config;
+}
+
+int vmconfig_dir_problem(const char *dir, int error, struct problem *problem)
+{
+	const char *slash = strrchr(dir, '/');
+	size_t parent = slash ? (size_t)(slash - dir) : 0;
+
+	if (error != ENOTDIR || strcmp(dir + (slash ? parent + 1 : 0), VMCONFIG_FILE))
+		return problem_set(problem, dir, 0, 0, "%s", strerror(error));
+	return problem_set(problem, dir, 0, 0, "is a file; give its directory, %.*s", slash ? (int)parent + !parent : 1,
+		slash ? dir : ".");
 }
 
 void vmconfig_strings_free(size_t n, char **strings)

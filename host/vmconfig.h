@@ -60,6 +60,8 @@ struct vmconfig {
 struct vmconfig *vmconfig_load(int dirfd, const char *dir, struct problem *problem);
 /* The same from memory; file is for messages. */
 struct vmconfig *vmconfig_parse(const char *text, size_t len, const char *file, struct problem *problem);
+/* Why a machine's directory could not be opened, with a hint for who named its vm.json. Returns -1. */
+int vmconfig_dir_problem(const char *dir, int error, struct problem *problem);
 /* Another workload: process.args replaced. False: empty, too long (docs/PROTOCOL.md, Bounds), or no memory. */
 bool vmconfig_set_args(struct vmconfig *config, size_t n, char *const args[]);
 void vmconfig_destroy(struct vmconfig *config);

@@ -113,7 +113,8 @@ static void follows_no_link(void **state)
 	assert_string_equal(err, "link: is a symbolic link, and none is followed; give the directory itself\n");
 	assert_int_equal(check("link/", NULL), 1);
 	assert_int_equal(check("nothing", "good/vm.json"), 1);
-	assert_string_equal(err, "nothing: No such file or directory\ngood/vm.json: Not a directory\n");
+	assert_string_equal(err, "nothing: No such file or directory\n"
+		"good/vm.json: is a file; give its directory, good\n");
 }
 
 static void knows_names_and_cids(void **state)
