@@ -301,8 +301,8 @@ bool local_take_line(struct local *local, const char *line, size_t len)
 	if (!json)
 		ok = local_answer(local, "error", "%s", problem.text);
 	else if (!op)
-		ok = local_answer(local, "error", "op must be \"attach\", \"follow\", \"status\", \"revoke\", \"rearm\", \"control\" or "
-			"\"button\"");
+		ok = local_answer(local, "error", "op must be \"attach\", \"follow\", \"status\", \"revoke\", \"rearm\", "
+			"\"control\" or \"button\"");
 	else if (json_fields(json_top(json), op->fields, &request, &problem) < 0)
 		ok = local_answer(local, "error", "%s", problem.text);
 	else

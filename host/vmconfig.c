@@ -301,33 +301,6 @@ void vmconfig_strings_free(size_t n, char **strings)
 	free(strings);
 }
 
-bool vmconfig_set_args(struct vmconfig *config, size_t n, char *const args[])
-{
-	size_t used = 0, done = 0;
-	char **copy;
-
-	if (n == 0 || n > VMCONFIG_ITEMS_MAX || args[0][0] == '\0' || vmconfig_args_fit(n, args, &used) < n ||
-			vmconfig_args_fit(config->n_env, config->env, &used) < config->n_env)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (strlen(args[i]) > WIRE_PAYLOAD_MAX)
-			return false;
-	copy = calloc(n, sizeof *copy);
-	for (; copy && done < n; done++) {
-		copy[done] = strdup(args[done]);
-		if (!copy[done])
-			break;
-	}
-	if (done < n) {
-		vmconfig_strings_free(done, copy);
-		return false;
-	}
-	vmconfig_strings_free(config->n_args, config->args);
-	config->args = copy;
-	config->n_args = n;
-	return true;
-}
-
 void vmconfig_destroy(struct vmconfig *config)
 {
 	if (!config)

@@ -7,7 +7,6 @@
 #include "vmconfig.h"
 
 #define UID_MAX 4294967294u      /* the one above means "leave it" to chown(2) */
-#define VMCONFIG_ITEMS_MAX 4096  /* arguments, and variables: what a guest makes room for */
 #define VMCONFIG_OPTIONS_MAX 4095
 
 #define AT(member) .offset = offsetof(struct vmconfig, member)
@@ -27,8 +26,6 @@ const char *vmconfig_check_kernel_args(const char *text);
 
 /* vmconfig_process.c: for json_field's read. */
 int vmconfig_read_process(const struct json_value *value, void *into, struct problem *problem);
-/* How many of the texts fit, together with what `used` says already; each counts with its frame's header. */
-size_t vmconfig_args_fit(size_t n, char *const texts[], size_t *used);
 
 /* vmconfig_mounts.c: for json_field's read. */
 int vmconfig_read_mounts(const struct json_value *value, void *into, struct problem *problem);

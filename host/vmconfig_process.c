@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The object "process" of vm.json. */
+/* The object "process" of vm.json, and a command in the place of its arguments. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "../vsock/wire.h"
 #include "vmconfig_inside.h"
+
+#define ITEMS_MAX 4096           /* arguments, and variables: what a guest makes room for */
 
 static int read_groups(const struct json_value *value, void *into, struct problem *problem)
 {
@@ -39,8 +41,8 @@ static int read_user(const struct json_value *value, void *into, struct problem 
 }
 
 static const struct json_field process_fields[] = {
-	{ "args", JSON_KIND_STRINGS, AT(args), COUNT(n_args), .items = VMCONFIG_ITEMS_MAX, .max = WIRE_PAYLOAD_MAX },
-	{ "env", JSON_KIND_STRINGS, AT(env), COUNT(n_env), .items = VMCONFIG_ITEMS_MAX, .min = 2, .max = WIRE_PAYLOAD_MAX,
+	{ "args", JSON_KIND_STRINGS, AT(args), COUNT(n_args), .items = ITEMS_MAX, .max = WIRE_PAYLOAD_MAX },
+	{ "env", JSON_KIND_STRINGS, AT(env), COUNT(n_env), .items = ITEMS_MAX, .min = 2, .max = WIRE_PAYLOAD_MAX,
 		.check = vmconfig_check_variable },
 	{ "cwd", JSON_KIND_STRING, AT(cwd), .min = 1, .max = WIRE_PATH_MAX, .check = vmconfig_check_absolute },
 	{ "terminal", JSON_KIND_BOOL, AT(terminal) },
@@ -49,7 +51,7 @@ static const struct json_field process_fields[] = {
 };
 
 /* How many of the texts fit, together with what `used` says already; each counts with its frame's header. */
-size_t vmconfig_args_fit(size_t n, char *const texts[], size_t *used)
+static size_t args_fit(size_t n, char *const texts[], size_t *used)
 {
 	for (size_t i = 0; i < n; i++) {
 		*used += WIRE_HEADER + strlen(texts[i]);
@@ -63,11 +65,11 @@ static int check_sum(const struct json_value *process, const struct vmconfig *co
 {
 	const char *key = "args";
 	struct json_value list, item = { 0 };
-	size_t used = 0, n = vmconfig_args_fit(config->n_args, config->args, &used);
+	size_t used = 0, n = args_fit(config->n_args, config->args, &used);
 
 	if (n == config->n_args) {
 		key = "env";
-		n = vmconfig_args_fit(config->n_env, config->env, &used);
+		n = args_fit(config->n_env, config->env, &used);
 		if (n == config->n_env)
 			return 0;
 	}
@@ -135,4 +137,31 @@ int vmconfig_read_process(const struct json_value *value, void *into, struct pro
 			return json_problem(&first, problem, "must not be empty: it is the program");
 	}
 	return check_sum(value, config, problem) < 0 ? -1 : check_twice(value, config, problem);
+}
+
+bool vmconfig_set_args(struct vmconfig *config, size_t n, char *const args[])
+{
+	size_t used = 0, done = 0;
+	char **copy;
+
+	if (n == 0 || n > ITEMS_MAX || args[0][0] == '\0' || args_fit(n, args, &used) < n ||
+			args_fit(config->n_env, config->env, &used) < config->n_env)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (strlen(args[i]) > WIRE_PAYLOAD_MAX)
+			return false;
+	copy = calloc(n, sizeof *copy);
+	for (; copy && done < n; done++) {
+		copy[done] = strdup(args[done]);
+		if (!copy[done])
+			break;
+	}
+	if (done < n) {
+		vmconfig_strings_free(done, copy);
+		return false;
+	}
+	vmconfig_strings_free(config->n_args, config->args);
+	config->args = copy;
+	config->n_args = n;
+	return true;
 }
