@@ -101,6 +101,18 @@ static void node_walk(struct codec *c, uint16_t type, struct wire_node *node)
 		codec_require(c, wire_target_ok(node->path, node->target), "a link out of the tree");
 }
 
+/* HOSTNAME, ARG, ENV and CWD. */
+static void text_walk(struct codec *c, uint16_t type, struct wire_text *text)
+{
+	uint32_t most = type == WIRE_HOSTNAME ? WIRE_HOSTNAME_MAX : type == WIRE_CWD ? WIRE_PATH_MAX : WIRE_PAYLOAD_MAX;
+
+	codec_rest(c, text, type == WIRE_ARG ? 0 : type == WIRE_ENV ? 2 : 1, most);
+	if (type == WIRE_ENV)
+		codec_is_variable(c, *text);
+	if (type == WIRE_CWD)
+		codec_is_absolute(c, *text);
+}
+
 static void boot_walk(struct codec *c, struct wire_boot *boot)
 {
 	switch (boot->type) {
@@ -111,18 +123,10 @@ static void boot_walk(struct codec *c, struct wire_boot *boot)
 		welcome_walk(c, &boot->welcome);
 		break;
 	case WIRE_HOSTNAME:
-		codec_rest(c, &boot->text, 1, WIRE_HOSTNAME_MAX);
-		break;
 	case WIRE_ARG:
-		codec_rest(c, &boot->text, 0, WIRE_PAYLOAD_MAX);
-		break;
 	case WIRE_ENV:
-		codec_rest(c, &boot->text, 2, WIRE_PAYLOAD_MAX);
-		codec_is_variable(c, boot->text);
-		break;
 	case WIRE_CWD:
-		codec_rest(c, &boot->text, 1, WIRE_PATH_MAX);
-		codec_is_absolute(c, boot->text);
+		text_walk(c, boot->type, &boot->text);
 		break;
 	case WIRE_USER:
 		user_walk(c, &boot->user);

@@ -4,7 +4,6 @@
 #include "wire_codec.h"
 
 #define EVENT_HEADER 8
-#define GAP_SIZE 24
 #define KERNEL_HEADER 8          /* the kernel's own sequence number, in front of its text */
 
 static const char stream_names[][8] = { "unknown", "init", "kernel", "console", "syslog", "stdout", "stderr" };
