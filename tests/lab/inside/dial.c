@@ -2,7 +2,8 @@
 /*
  * dial PORT UID COUNT [hold]: a program in a guest that dials its host COUNT times at once, as that user, and says
  * nothing. A connection that cannot be made is tried again. It tells how many were answered, by the code of the
- * REFUSE, and from which ports; with "hold", from privileged ones, it stays when each has an answer or has none.
+ * REFUSE, and from which ports; with "hold", from privileged ones, it tells the serial console, and stays when each has
+ * an answer or has none.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -91,6 +92,7 @@ int main(int argc, char *argv[])
 	struct rlimit files = { 1 << 16, 1 << 16 };
 	struct epoll_event events[64];
 	unsigned left;
+	FILE *tells;
 	int n;
 
 	if (argc < 4)
@@ -114,13 +116,14 @@ int main(int argc, char *argv[])
 			else
 				left -= answered(events[i].data.u32);
 		}
-	printf("dial %u uid %s:", port, argv[2]);
+	tells = hold ? serial : stdout;
+	fprintf(tells, "dial %u uid %s:", port, argv[2]);
 	for (int code = 0; code < CODES; code++)
 		if (codes[code])
-			printf(" REFUSE %d %u times,", code, codes[code]);
-	printf(" cut %u, silent %u, again %u, ports %s\n", cut, left, again,
+			fprintf(tells, " REFUSE %d %u times,", code, codes[code]);
+	fprintf(tells, " cut %u, silent %u, again %u, ports %s\n", cut, left, again,
 		high < 1024 ? "privileged" : low >= 1024 ? "others" : "mixed");
-	fflush(stdout);
+	fflush(tells);
 	if (hold)
 		pause();
 	return 0;
