@@ -11,15 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/signalfd.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "exec_cmd.h"
 #include "outqueue.h"
 #include "remote.h"
 #include "signals.h"
+#include "terminal.h"
 
 #define FAILED 125               /* we, and not the program */
 
@@ -47,8 +46,8 @@ struct exec {
 	int signals;
 	int interrupted;                 /* the signal that came first; 0: none */
 	int status;                      /* -1: not known yet */
-	bool raw;                        /* the terminal's settings are to be restored */
-	struct termios terminal;
+	bool tty;
+	struct terminal terminal;        /* ours */
 };
 
 static struct exec exec;
@@ -83,16 +82,6 @@ static bool user_parse(struct wire_exec *what, const char *text)
 	return !*text;
 }
 
-static bool variable_add(struct wire_exec *what, const char *text)
-{
-	const char *equals = strchr(text, '=');
-
-	if (!equals || equals == text || what->envc == WIRE_EXEC_MAX)
-		return false;
-	what->env[what->envc++] = wire_text(text);
-	return true;
-}
-
 /* 0: go on; -1: done; else the exit status. */
 static int option_take(struct exec *e, int c)
 {
@@ -100,7 +89,7 @@ static int option_take(struct exec *e, int c)
 
 	switch (c) {
 	case 't':
-		what->flags |= WIRE_EXEC_TTY;
+		e->tty = true;
 		return 0;
 	case 'u':
 		return user_parse(what, optarg) ? 0 : complain("must be UID or UID:GID, in numbers", optarg);
@@ -108,7 +97,7 @@ static int option_take(struct exec *e, int c)
 		what->cwd = wire_text(optarg);
 		return *optarg == '/' && what->cwd.len <= WIRE_PATH_MAX ? 0 : complain("must be an absolute path", optarg);
 	case 'e':
-		return variable_add(what, optarg) ? 0 : complain("must be NAME=VALUE, at most 256 times", optarg);
+		return terminal_variable_add(what, optarg) ? 0 : complain("must be NAME=VALUE, at most 256 times", optarg);
 	case 'r':
 		e->runtime = optarg;
 		return 0;
@@ -154,51 +143,6 @@ static int parse(struct exec *e, int argc, char *argv[])
 	return 0;
 }
 
-/* --- our terminal ----------------------------------------------------------------------------------------------- */
-
-static void window_size(uint16_t *rows, uint16_t *cols)
-{
-	struct winsize size = { 0 };
-
-	ioctl(STDIN_FILENO, TIOCGWINSZ, &size);
-	*rows = size.ws_row;
-	*cols = size.ws_col;
-}
-
-static void terminal_restore(void)
-{
-	if (exec.raw)
-		tcsetattr(STDIN_FILENO, TCSADRAIN, &exec.terminal);
-	exec.raw = false;
-}
-
-static bool terminal_describe(struct exec *e)
-{
-	static char term[256];
-	struct wire_exec *what = &e->what.exec;
-	const char *name = getenv("TERM");
-
-	if (!(what->flags & WIRE_EXEC_TTY))
-		return true;
-	if (tcgetattr(STDIN_FILENO, &e->terminal) < 0) {
-		complain("standard input is no terminal", "-t");
-		return false;
-	}
-	window_size(&what->rows, &what->cols);
-	snprintf(term, sizeof term, "TERM=%s", name && *name ? name : "linux");
-	return variable_add(what, term);
-}
-
-static void terminal_raw(struct exec *e)
-{
-	struct termios raw = e->terminal;
-
-	if (!(e->what.exec.flags & WIRE_EXEC_TTY))
-		return;
-	cfmakeraw(&raw);
-	e->raw = tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0;
-}
-
 /* --- the loop --------------------------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3)))
@@ -206,7 +150,7 @@ static void fail(struct exec *e, const char *format, ...)
 {
 	va_list args;
 
-	terminal_restore();
+	terminal_restore(&e->terminal);
 	fprintf(stderr, "hawser exec: %s: ", e->vm);
 	va_start(args, format);
 	vfprintf(stderr, format, args);
@@ -253,19 +197,17 @@ static void session_read(struct exec *e)
 static void signal_take(struct exec *e, int number)
 {
 	struct wire_control message = { .type = WIRE_EXEC_SIGNAL, .number = (uint32_t)number };
-	bool tty = e->what.exec.flags & WIRE_EXEC_TTY;
 
 	if (number == SIGWINCH) {
-		message.type = WIRE_RESIZE;
-		window_size(&message.resize.rows, &message.resize.cols);
+		message = terminal_size();
 	} else if (number != SIGUSR1 && number != SIGUSR2) {
-		if (e->interrupted || tty) {
+		if (e->interrupted || e->tty) {
 			e->status = 128 + number;        /* the guest hangs up on the program */
 			return;
 		}
 		e->interrupted = number;
 	}
-	if (number != SIGWINCH || tty)
+	if (number != SIGWINCH || e->tty)
 		remote_put(&e->remote, &message);
 }
 
@@ -303,7 +245,7 @@ static void turn(struct exec *e)
 	if (p[P_SIGNALS].revents)
 		signals_read(e);
 	if (p[P_INPUT].revents)
-		e->input_ended = !remote_put_input(&e->remote, &e->credit);
+		e->input_ended = !remote_put_input(&e->remote, &e->credit, NULL);
 	if (p[P_SESSION].revents & (POLLIN | POLLHUP | POLLERR) && !full)
 		session_read(e);
 	frame_flush(&e->remote.out, e->remote.fd);
@@ -319,7 +261,9 @@ int exec_cmd_main(int argc, char *argv[])
 
 	if (status)
 		return status < 0 ? 0 : status;
-	if (!terminal_describe(e) || !remote_open(&e->remote, e->runtime, e->vm, "exec"))
+	if (e->tty && !terminal_describe(&e->terminal, &e->what.exec))
+		return complain("standard input is no terminal", "-t");
+	if (!remote_open(&e->remote, e->runtime, e->vm, "exec"))
 		return FAILED;
 	remote_put(&e->remote, &e->what);
 	if (!frame_pending(&e->remote.out)) {
@@ -332,14 +276,15 @@ int exec_cmd_main(int argc, char *argv[])
 	e->signals = signals_take(taken);
 	if (e->signals < 0)
 		fail(e, "cannot take signals: %s", strerror(-e->signals));
-	terminal_raw(e);
+	if (e->tty)
+		terminal_raw(&e->terminal);
 	frame_flush(&e->remote.out, e->remote.fd);
 	while (e->status < 0)
 		turn(e);
 	remote_close(&e->remote);
 	outqueue_drain(&e->out);
 	outqueue_drain(&e->err);
-	terminal_restore();
+	terminal_restore(&e->terminal);
 	outqueue_finish(&e->out);
 	outqueue_finish(&e->err);
 	return e->status;

@@ -21,7 +21,7 @@ struct request {
 	size_t n_args;
 	uint32_t cid, tail;
 	uint64_t since;
-	bool follow, ephemeral, feed;
+	bool follow, ephemeral, feed, terminal;
 };
 
 static const char *absolute(const char *text)
@@ -41,6 +41,7 @@ static const struct json_field attach_fields[] = {
 	{ "follow", JSON_KIND_BOOL, AT(follow) },
 	{ "ephemeral", JSON_KIND_BOOL, AT(ephemeral) },
 	{ "feed", JSON_KIND_BOOL, AT(feed) },
+	{ "terminal", JSON_KIND_BOOL, AT(terminal) },
 	{ NULL },
 };
 
@@ -105,7 +106,8 @@ static struct vm_attach *attach_make(struct request *request)
 		return NULL;
 	}
 	*attach = (struct vm_attach){ .dir = request->dir, .socket = request->socket, .cid = request->cid,
-		.args = args, .ephemeral = request->ephemeral, .feed = request->feed };
+		.args = args, .ephemeral = request->ephemeral, .feed = request->feed,
+		.terminal = request->terminal };
 	request->dir = request->socket = NULL;
 	return attach;
 }

@@ -165,6 +165,10 @@ static void config_read(struct dir *dir, int fd)
 		config->log_full = WIRE_FULL_BLOCK;
 	if (reader->of.feed)
 		config->verbs |= WIRE_VERB_FEED;
+	if (reader->of.terminal) {
+		config->verbs |= WIRE_VERB_EXEC;
+		vmconfig_drop_args(config);
+	}
 	vmconfig_destroy(dir->config);
 	dir->config = config;
 	*dir->problem.text = 0;

@@ -150,7 +150,7 @@ static bool machine_send(const struct reader_link *link)
 {
 	const struct vm_attach *attach = link->vm->attach;
 	struct split_machine_of of = { .type = SPLIT_MACHINE_OF, .cid = attach->cid, .ephemeral = attach->ephemeral,
-		.feed = attach->feed };
+		.feed = attach->feed, .terminal = attach->terminal };
 
 	snprintf(of.name, sizeof of.name, "%s", link->vm->name);
 	snprintf(of.socket, sizeof of.socket, "%s", attach->socket ? attach->socket : "");

@@ -59,7 +59,7 @@ void remote_put(struct remote *remote, const struct wire_control *frame)
 }
 
 /* Straight into a frame. */
-bool remote_put_input(struct remote *remote, uint32_t *credit)
+bool remote_put_input(struct remote *remote, uint32_t *credit, struct wire_text *taken)
 {
 	struct wire_out out = frame_room(&remote->out);
 	size_t size = *credit < WIRE_PAYLOAD_MAX ? *credit : WIRE_PAYLOAD_MAX;
@@ -67,6 +67,8 @@ bool remote_put_input(struct remote *remote, uint32_t *credit)
 
 	wire_begin(&out, WIRE_STDIN);
 	n = read(STDIN_FILENO, out.buf + out.len, size);
+	if (taken)
+		*taken = (struct wire_text){ (char *)out.buf + out.len, n < 0 ? 0 : (uint32_t)n };
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;
 	if (n <= 0) {

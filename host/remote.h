@@ -25,8 +25,11 @@ void remote_close(struct remote *remote);
 
 /* Queues a frame, for frame_flush; there must be room for it: 32 KiB when nothing is pending. */
 void remote_put(struct remote *remote, const struct wire_control *frame);
-/* Reads standard input once and queues it, no more than there is credit for. False: it has ended, and END is queued. */
-bool remote_put_input(struct remote *remote, uint32_t *credit);
+/*
+ * Reads standard input once and queues it, no more than there is credit for; what it was, for now, unless NULL. False:
+ * it has ended, and END is queued.
+ */
+bool remote_put_input(struct remote *remote, uint32_t *credit, struct wire_text *taken);
 /* The next frame that has come whole: 1, 0 when there is none yet, or -1 with the problem set: nonsense, or REFUSE. */
 int remote_next(struct remote *remote, struct wire_control *frame, struct problem *problem);
 /* Sends the verb and waits for its answer, of that type. False: what is wrong was said on stderr, as `hawser NAME`. */

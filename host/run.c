@@ -89,8 +89,7 @@ int run_fail(struct run *r, const struct subprocess *culprit, const char *format
 
 /* --- what round_once() found ------------------------------------------------------------------------------------- */
 
-/* In good order, if there is somebody who can be asked. */
-static void stop_begin(struct run *r)
+void run_stop_begin(struct run *r)
 {
 	if (r->stage != RUNNING || !run_button(r)) {
 		run_end_begin(r);
@@ -100,19 +99,26 @@ static void stop_begin(struct run *r)
 	r->deadline = run_now() + (r->config->stop_grace_ms + STOP_MORE_MS) * MS;
 }
 
-static void signal_read(struct run *r)
+void run_interrupt(struct run *r, int signal)
+{
+	if (r->signal) {
+		subprocess_signal(&r->helpers[QEMU], SIGKILL);
+		r->stage = OVER;
+		return;
+	}
+	r->signal = signal;
+	run_print_note(&r->print, "SIG%s: ending the machine; again to kill it", sigabbrev_np(signal));
+	run_stop_begin(r);
+}
+
+static void signals_read(struct run *r)
 {
 	struct signalfd_siginfo info;
 	while (read(r->signals, &info, sizeof info) == sizeof info) {
-		int number = (int)info.ssi_signo;
-		if (r->signal) {
-			subprocess_signal(&r->helpers[QEMU], SIGKILL);
-			r->stage = OVER;
-			return;
-		}
-		r->signal = number;
-		run_print_note(&r->print, "SIG%s: ending the machine; again to kill it", sigabbrev_np(number));
-		stop_begin(r);
+		if (info.ssi_signo == SIGWINCH)
+			run_terminal_resize(r);
+		else
+			run_interrupt(r, (int)info.ssi_signo);
 	}
 }
 
@@ -339,7 +345,7 @@ static void round_once(struct run *r)
 			(int)r->janitor.pid);
 	}
 	if (p[P_SIGNALS].revents)
-		signal_read(r);
+		signals_read(r);
 	reader_gone(r);
 	run_print_flush(&r->print);
 }
@@ -385,7 +391,7 @@ static int finish(struct run *r)
 
 int run_main(int argc, char *argv[])
 {
-	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, 0 };
+	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, 0 };
 	static struct run r;     /* its buffers are large */
 	char error[256];
 

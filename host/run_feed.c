@@ -32,12 +32,17 @@ void run_feed_finish(struct run *r)
 	client_close(&r->feed.client);
 	remote_close(&r->feed.remote);
 	r->feed.state = FEED_OFF;
+	terminal_restore(&r->terminal);
 }
 
 static void give_up(struct run *r, const char *why)
 {
 	run_feed_finish(r);
-	if (r->stage == RUNNING && !r->summary.ended)
+	if (r->stage != RUNNING || r->summary.ended)
+		return;
+	if (r->tty)
+		run_fail(r, NULL, "the program has no terminal any more: %s", why);
+	else
 		run_print_note(&r->print, "standard input does not reach the program any more: %s", why);
 }
 
@@ -51,7 +56,7 @@ void run_feed_advance(struct run *r)
 	feed->state = FEED_ASKED;
 	result = client_connect(&feed->client, r->runtime);
 	if (result == 0)
-		result = client_control_ask(&feed->client, r->name, "feed");
+		result = client_control_ask(&feed->client, r->name, r->tty ? "exec" : "feed");
 	if (result < 0)
 		give_up(r, strerror(-result));
 }
@@ -63,9 +68,13 @@ int run_feed_fd(const struct run *r, short *events)
 	*events = POLLIN;
 	if (feed->state == FEED_ASKED)
 		return feed->client.fd;
-	if (feed->state == FEED_UP && frame_pending(&feed->remote.out) > 0)
+	if (feed->state != FEED_UP)
+		return -1;
+	/* It would wake us for ever while the terminal is slow, and so would its end. */
+	*events = run_output_full(r) ? 0 : POLLIN;
+	if (frame_pending(&feed->remote.out) > 0)
 		*events |= POLLOUT;
-	return feed->state == FEED_UP ? feed->remote.fd : -1;
+	return *events ? feed->remote.fd : -1;
 }
 
 /* A terminal that is another process's now must not be read: that would stop us. */
@@ -76,18 +85,40 @@ static bool foreground(void)
 	return group < 0 || group == getpgrp();
 }
 
+static bool takes(const struct feed *feed)
+{
+	return feed->credit && !frame_pending(&feed->remote.out);
+}
+
 bool run_feed_reads(const struct run *r)
 {
 	const struct feed *feed = &r->feed;
 
-	return feed->state == FEED_UP && !feed->ended && feed->credit && !frame_pending(&feed->remote.out) && foreground();
+	return feed->state == FEED_UP && !feed->ended && (r->tty || takes(feed)) && foreground();
+}
+
+/* Typed for a program that does not read, on a terminal that is full. Who wants out is heard all the same. */
+static void drop(struct run *r)
+{
+	char bytes[256];
+	ssize_t n = read(STDIN_FILENO, bytes, sizeof bytes);
+
+	if (n > 0)
+		run_terminal_typed(r, bytes, (size_t)n);
 }
 
 void run_feed_read(struct run *r)
 {
 	struct feed *feed = &r->feed;
+	struct wire_text typed;
 
-	feed->ended = !remote_put_input(&feed->remote, &feed->credit);
+	if (!takes(feed)) {
+		drop(r);
+		return;
+	}
+	feed->ended = !remote_put_input(&feed->remote, &feed->credit, &typed);
+	if (r->tty)
+		run_terminal_typed(r, typed.s, typed.len);
 	frame_flush(&feed->remote.out, feed->remote.fd);
 }
 
@@ -116,7 +147,10 @@ static void answer_take(struct run *r)
 	feed->client.passed = -1;
 	client_close(&feed->client);
 	feed->state = FEED_UP;
-	remote_put(&feed->remote, &(struct wire_control){ .type = WIRE_FEED });
+	if (r->tty)
+		run_terminal_begin(r);
+	else
+		remote_put(&feed->remote, &(struct wire_control){ .type = WIRE_FEED });
 	frame_flush(&feed->remote.out, feed->remote.fd);
 }
 
@@ -125,16 +159,19 @@ static void session_take(struct run *r)
 	static struct wire_control message;
 	struct feed *feed = &r->feed;
 	struct problem problem;
-	int state = frame_fill(&feed->remote.in, feed->remote.fd), got;
+	int state = frame_fill(&feed->remote.in, feed->remote.fd), got = 0;
 
 	frame_flush(&feed->remote.out, feed->remote.fd);
-	while ((got = remote_next(&feed->remote, &message, &problem)) > 0) {
-		if (message.type != WIRE_CREDIT) {
+	while (feed->state == FEED_UP && (got = remote_next(&feed->remote, &message, &problem)) > 0) {
+		if (message.type == WIRE_CREDIT)
+			feed->credit += message.number;
+		else if (r->tty)
+			run_terminal_message(r, &message);
+		else
 			run_feed_finish(r);      /* DONE */
-			return;
-		}
-		feed->credit += message.number;
 	}
+	if (feed->state != FEED_UP)
+		return;
 	if (got < 0)
 		give_up(r, problem.text);
 	else if (state == FRAME_CUT)

@@ -73,5 +73,5 @@ static int files_find(struct run *r)
 
 int run_find(struct run *r)
 {
-	return directory_check(r) < 0 || files_find(r) < 0 ? -1 : 0;
+	return directory_check(r) < 0 || run_terminal_init(r) < 0 || files_find(r) < 0 ? -1 : 0;
 }

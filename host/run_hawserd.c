@@ -29,7 +29,7 @@ int run_attach(struct run *r)
 		json_put_u64(&out, "cid", r->machine.cid);
 	else
 		json_put_string(&out, "socket", base);
-	if (r->o.n_command) {
+	if (r->o.n_command && !r->tty) {
 		json_put_open(&out, "args", '[');
 		for (size_t i = 0; i < r->o.n_command; i++)
 			json_put_string(&out, NULL, r->o.command[i]);
@@ -37,7 +37,7 @@ int run_attach(struct run *r)
 	}
 	json_put_bool(&out, "follow", true);
 	json_put_bool(&out, "ephemeral", true);
-	json_put_bool(&out, "feed", r->feed.state != FEED_OFF);
+	json_put_bool(&out, r->tty ? "terminal" : "feed", r->tty || r->feed.state != FEED_OFF);
 	/* hawserd opens no directory that a tool names: it gets this one from us, who may read it. */
 	int dir = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	result = dir < 0 ? -errno : json_line_end(&out) ? client_send_with(&r->client, &out, dir) : -EMSGSIZE;

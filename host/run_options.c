@@ -83,6 +83,8 @@ static const struct option_row options[] = {
 	{ "raw", NULL, "the program's stdout and stderr as they are, and nothing else", FLAG, AT(raw), NULL },
 	{ "json", NULL, "every record as a JSON line (docs/LOGS.md)", FLAG, AT(json), NULL },
 	{ "quiet", NULL, "no log and no summary", FLAG, AT(quiet), NULL },
+	{ "tty", NULL, "-t: the program on a terminal, which is ours; Ctrl-] three times within 1 s ends the machine", FLAG,
+		AT(tty), NULL },
 	{ "serial", NULL, "the guest's serial console, too", FLAG, AT(serial), NULL },
 	{ "log", "FILE", "also append every record to FILE, as JSON lines", TEXT, AT(log), NULL },
 	{ "name", "NAME", "the machine's name (default: that of VMDIR)", TEXT, AT(name), NULL },
@@ -172,6 +174,11 @@ static int option_take(struct run_options *o, char *const words[], int n, char *
 	return equals ? 1 : 2;
 }
 
+bool run_options_no_tty(const struct run_options *o)
+{
+	return o->raw || o->json || o->serial || o->wait_ready_s;
+}
+
 int run_options_parse(struct run_options *o, int argc, char *argv[], char *error, size_t error_size)
 {
 	*o = (struct run_options){ 0 };
@@ -186,6 +193,9 @@ int run_options_parse(struct run_options *o, int argc, char *argv[], char *error
 			i++;
 		} else if (strcmp(argv[i], "-q") == 0) {
 			o->quiet = true;
+			i++;
+		} else if (strcmp(argv[i], "-t") == 0) {
+			o->tty = true;
 			i++;
 		} else if (strncmp(argv[i], "--", 2) == 0) {
 			int n = option_take(o, argv + i, argc - i, error, error_size);
@@ -214,6 +224,11 @@ int run_options_parse(struct run_options *o, int argc, char *argv[], char *error
 	}
 	if (o->raw + o->json + o->quiet > 1) {
 		snprintf(error, error_size, "--raw, --json and --quiet exclude each other: give one of them");
+		return -1;
+	}
+	if (o->tty && run_options_no_tty(o)) {
+		snprintf(error, error_size, "-t has the terminal for the program alone: it excludes --raw, --json, --serial "
+			"and --wait-ready");
 		return -1;
 	}
 	return 0;

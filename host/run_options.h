@@ -21,13 +21,15 @@ struct run_options {
 	enum accel accel;
 	enum vmm vmm;
 	enum run_vsock vsock;
-	bool own_hawserd, raw, json, quiet, serial, dry_run, help;
+	bool own_hawserd, raw, json, quiet, serial, tty, dry_run, help;
 	uint32_t cid;                    /* 0: not given */
 	uint32_t wait_ready_s;           /* 0: not given */
 };
 
 /* argv[0] is "run". The words stay where they are. 0, or -1 with what is wrong, and how to mend it, in error. */
 int run_options_parse(struct run_options *o, int argc, char *argv[], char *error, size_t error_size);
+/* Whether they leave no place for a terminal. */
+bool run_options_no_tty(const struct run_options *o);
 void run_options_help(FILE *out);
 
 #endif

@@ -14,6 +14,7 @@
 #include "run_print.h"
 #include "run_summary.h"
 #include "subprocess.h"
+#include "terminal.h"
 #include "ticks.h"
 #include "vmconfig.h"
 
@@ -52,6 +53,10 @@ struct run {
 		uint32_t credit;         /* bytes that the guest takes */
 		bool ended;
 	} feed;
+	bool tty;                        /* the program is on a terminal, and what is fed is that */
+	struct terminal terminal;        /* ours */
+	struct wire_control exec;        /* what is run on it */
+	struct { uint64_t began; unsigned times; } escape;
 	const char *runtime;             /* hawserd's */
 	char own_runtime[JANITOR_DIR_MAX + 8];
 	int signals, ready, inotify;     /* descriptors; -1: not (or not any more) open */
@@ -75,6 +80,8 @@ struct run {
 int run_fail(struct run *r, const struct subprocess *culprit, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void run_end_begin(struct run *r);
+void run_stop_begin(struct run *r);      /* in good order, if there is somebody who can be asked */
+void run_interrupt(struct run *r, int signal);   /* a signal came, or what stands for one; the second kills */
 uint64_t run_now(void);                  /* CLOCK_MONOTONIC, ns */
 void run_close(int *fd);
 
@@ -118,6 +125,16 @@ bool run_feed_reads(const struct run *r);        /* standard input is to be poll
 void run_feed_event(struct run *r);
 void run_feed_read(struct run *r);
 void run_feed_finish(struct run *r);
+
+/*
+ * run_terminal.c: the program on a terminal. There is no workload then: it is run in a control session, by EXEC, with
+ * what vm.json says of it, and its end is the machine's.
+ */
+int run_terminal_init(struct run *r);            /* whether, and of what kind; 0, or -1 with the failure kept */
+void run_terminal_begin(struct run *r);          /* the session is there */
+void run_terminal_resize(struct run *r);
+void run_terminal_typed(struct run *r, const char *bytes, size_t len);   /* looks for who wants out */
+void run_terminal_message(struct run *r, const struct wire_control *message);
 
 /* run_report.c: what is said at the end; the exit status. */
 int run_report(struct run *r);

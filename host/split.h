@@ -127,6 +127,7 @@ struct split_machine_of {
 	uint32_t type, cid;              /* cid 0: by vm.json */
 	uint8_t ephemeral;
 	uint8_t feed;                    /* the tool is the workload's standard input */
+	uint8_t terminal;                /* there is no workload: the tool runs it, in a control session */
 	char name[VMCONFIG_NAME_MAX + 1];
 	char socket[SPLIT_BASE];         /* empty: by vm.json */
 	char dir[SPLIT_BASE];            /* for messages */

@@ -28,7 +28,9 @@ struct vm_attach {
 	char *dir, *socket;      /* absolute; dir is for messages; socket NULL: by vm.json */
 	uint32_t cid;            /* 0: by vm.json */
 	int args;                /* a file of arguments in place of process.args, each with its NUL; -1: as they are */
-	bool ephemeral, feed;    /* feed: its workload's standard input comes from the tool */
+	bool ephemeral;
+	bool feed;               /* its workload's standard input comes from the tool */
+	bool terminal;           /* it has none: the tool runs the program, in a control session */
 };
 
 struct vm {

@@ -64,6 +64,8 @@ struct vmconfig *vmconfig_parse(const char *text, size_t len, const char *file, 
 int vmconfig_dir_problem(const char *dir, int error, struct problem *problem);
 /* Another workload: process.args replaced. False: empty, too long (docs/PROTOCOL.md, Bounds), or no memory. */
 bool vmconfig_set_args(struct vmconfig *config, size_t n, char *const args[]);
+/* No workload: somebody else runs it. */
+void vmconfig_drop_args(struct vmconfig *config);
 void vmconfig_destroy(struct vmconfig *config);
 bool vmconfig_name_ok(const char *name);
 

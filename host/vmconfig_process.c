@@ -139,6 +139,13 @@ int vmconfig_read_process(const struct json_value *value, void *into, struct pro
 	return check_sum(value, config, problem) < 0 ? -1 : check_twice(value, config, problem);
 }
 
+void vmconfig_drop_args(struct vmconfig *config)
+{
+	vmconfig_strings_free(config->n_args, config->args);
+	config->args = NULL;
+	config->n_args = 0;
+}
+
 bool vmconfig_set_args(struct vmconfig *config, size_t n, char *const args[])
 {
 	size_t used = 0, done = 0;
@@ -160,7 +167,7 @@ bool vmconfig_set_args(struct vmconfig *config, size_t n, char *const args[])
 		vmconfig_strings_free(done, copy);
 		return false;
 	}
-	vmconfig_strings_free(config->n_args, config->args);
+	vmconfig_drop_args(config);
 	config->args = copy;
 	config->n_args = n;
 	return true;
