@@ -49,6 +49,15 @@ def test_settings():
     assert rows | sections == keys
 
 
+def test_events_of_the_host():
+    """What hawserd notes in a machine's log is on the page, and nothing else."""
+    source = "".join(path.read_text() for path in (TOP / "host").glob("*.c"))
+    notes = re.findall(r'(?:store_note|vm_audit)\([^,()]+, ([^,]+),', source)
+    page = (TOP / "docs/LOGS.md").read_text().partition("| event | |")[2].partition("\n\n")[0]
+    told = set(re.findall("`([a-z-]+)`", "".join(re.findall(r"^\| ([^|]+) \|", page, flags=re.M))))
+    assert told == set(re.findall('"([a-z-]+)"', "".join(notes)))
+
+
 @pytest.fixture(scope="module")
 def manual(tmp_path_factory):
     directory = tmp_path_factory.mktemp("man")
