@@ -13,6 +13,8 @@
 #include "channel.h"
 #include "client.h"
 
+#define READ_MIN (32 << 10)
+
 /* --- the connection --------------------------------------------------------------------------------------------- */
 
 int client_connect(struct client *client, const char *runtime)
@@ -71,30 +73,15 @@ int client_send_with(struct client *client, const struct json_out *out, int fd)
 	return r < 0 ? r : client_send(client, &rest);
 }
 
-static bool make_room(struct client *client)
-{
-	if (client->start > 0) {
-		memmove(client->bytes, client->bytes + client->start, client->end - client->start);
-		client->end -= client->start;
-		client->start = 0;
-	}
-	if (client->end < client->size)
-		return true;
-	size_t size = client->size ? 2 * client->size : 64 << 10;
-	char *bytes = size <= CLIENT_LINE_MAX ? realloc(client->bytes, size) : NULL;
-	if (!bytes)
-		return false;
-	client->bytes = bytes;
-	client->size = size;
-	return true;
-}
-
 int client_fill(struct client *client)
 {
-	if (!make_room(client))
+	struct bytes *b = &client->bytes;
+	if (bytes_len(b) >= CLIENT_LINE_MAX)
 		return -EMSGSIZE;
+	if (!bytes_room(b, READ_MIN))
+		return -ENOMEM;
 	int fds[CHANNEL_FDS];
-	ssize_t n = channel_receive(client->fd, client->bytes + client->end, client->size - client->end, fds, false);
+	ssize_t n = channel_receive(client->fd, b->p + b->end, b->size - b->end, fds, false);
 	if (n < 0)
 		return n == -EAGAIN ? 1 : (int)n;
 	/* One at a time is asked for. */
@@ -103,19 +90,20 @@ int client_fill(struct client *client)
 		fds[0] = -1;
 	}
 	channel_drop(fds);
-	client->end += (size_t)n;
+	b->end += (size_t)n;
 	return n > 0;
 }
 
 bool client_line(struct client *client, const char **line, size_t *len)
 {
-	const char *from = client->bytes + client->start;
-	const char *newline = client->start < client->end ? memchr(from, '\n', client->end - client->start) : NULL;
+	struct bytes *b = &client->bytes;
+	const char *from = b->p + b->start;
+	const char *newline = bytes_len(b) ? memchr(from, '\n', bytes_len(b)) : NULL;
 	if (!newline)
 		return false;
 	*line = from;
 	*len = (size_t)(newline - from);
-	client->start += *len + 1;
+	bytes_take(b, *len + 1);
 	return true;
 }
 
@@ -139,7 +127,7 @@ void client_close(struct client *client)
 		close(client->fd);
 	if (client->passed >= 0)
 		close(client->passed);
-	free(client->bytes);
+	bytes_free(&client->bytes);
 	*client = (struct client){ .fd = -1, .passed = -1 };
 }
 

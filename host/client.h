@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bytes.h"
 #include "json.h"
 
 #define CLIENT_RUNTIME "/run/hawser"     /* where a hawserd of the system is */
@@ -16,8 +17,7 @@
 
 struct client {
 	int fd;                          /* not blocking; -1: not connected */
-	char *bytes;
-	size_t start, end, size;         /* bytes[start, end) was read and not taken yet */
+	struct bytes bytes;              /* what was read and not taken yet */
 	int passed;                      /* a descriptor that came with them, or -1: whoever takes it puts -1 */
 };
 

@@ -19,6 +19,7 @@
 #include "tail.h"
 
 #define REQUEST_MAX (512 << 10)  /* a workload's arguments may be long */
+#define READ_MIN 1024
 #define FOLLOWER_MAX (1 << 20)   /* bytes that wait for a follower, before he is cut off */
 #define CHUNKS_A_ROUND 4         /* of stored lines, before others have their turn */
 #define OWNER_HIGH (1 << 20)     /* bytes that wait for an owner, before his guest has to wait */
@@ -54,8 +55,8 @@ static void local_destroy(struct local *local)
 	close(local->fd);
 	if (local->passed >= 0)
 		close(local->passed);
-	free(local->in);
-	free(local->out);
+	bytes_free(&local->in);
+	bytes_free(&local->out);
 	free(local);
 	if (owned)
 		vm_destroy(owned, true);
@@ -88,7 +89,7 @@ void local_vm_gone(struct vm *vm)
 
 static bool crowded(const struct local *local)
 {
-	return local->out_end - local->out_start > FOLLOWER_MAX;
+	return bytes_len(&local->out) > FOLLOWER_MAX;
 }
 
 static bool waits(const struct local *local)
@@ -98,7 +99,7 @@ static bool waits(const struct local *local)
 
 void local_pace(struct local *local)
 {
-	size_t waiting = local->out_end - local->out_start;
+	size_t waiting = bytes_len(&local->out);
 	struct vm *vm = local->owns;
 
 	/* Who does not read answers does not get more of them, and one at a time. */
@@ -117,9 +118,10 @@ void local_pace(struct local *local)
 /* False: the other side is gone. */
 static bool flush(struct local *local)
 {
-	while (local->out_start < local->out_end) {
-		ssize_t n = send(local->fd, local->out + local->out_start, local->out_end - local->out_start,
-			MSG_DONTWAIT | MSG_NOSIGNAL);
+	struct bytes *out = &local->out;
+
+	while (bytes_len(out)) {
+		ssize_t n = send(local->fd, out->p + out->start, bytes_len(out), MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -127,45 +129,17 @@ static bool flush(struct local *local)
 			return true;
 		if (n < 0)
 			return false;
-		local->out_start += (size_t)n;
+		bytes_take(out, (size_t)n);
 	}
-	local->out_start = local->out_end = 0;
 	/* A burst's memory is given back. */
-	if (local->out_size > FOLLOWER_MAX) {
-		free(local->out);
-		local->out = NULL;
-		local->out_size = 0;
-	}
-	return true;
-}
-
-static bool queue(struct local *local, const char *bytes, size_t len)
-{
-	size_t waiting = local->out_end - local->out_start, size = local->out_size ? local->out_size : 4096;
-	char *grown;
-
-	if (local->out_start) {
-		memmove(local->out, local->out + local->out_start, waiting);
-		local->out_start = 0;
-		local->out_end = waiting;
-	}
-	while (size < waiting + len)
-		size *= 2;
-	if (size != local->out_size) {
-		grown = realloc(local->out, size);
-		if (!grown)
-			return false;
-		local->out = grown;
-		local->out_size = size;
-	}
-	memcpy(local->out + waiting, bytes, len);
-	local->out_end += len;
+	if (out->size > FOLLOWER_MAX)
+		bytes_free(out);
 	return true;
 }
 
 bool local_say(struct local *local, const char *bytes, size_t len)
 {
-	if (local->out_start == local->out_end) {
+	if (!bytes_len(&local->out)) {
 		ssize_t n = send(local->fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0 && errno != EAGAIN && errno != EINTR)
@@ -175,12 +149,12 @@ bool local_say(struct local *local, const char *bytes, size_t len)
 			len -= (size_t)n;
 		}
 	}
-	return !len || queue(local, bytes, len);
+	return !len || bytes_put(&local->out, bytes, len);
 }
 
 static bool too_far_behind(const struct local *local, size_t more)
 {
-	return local->out_end - local->out_start + more > FOLLOWER_MAX;
+	return bytes_len(&local->out) + more > FOLLOWER_MAX;
 }
 
 static void show(struct local *local, const char *lines, size_t len)
@@ -235,15 +209,17 @@ bool local_answer(struct local *local, const char *key, const char *format, ...)
 
 static bool take_lines(struct local *local)
 {
-	char *p = local->in, *end = local->in + local->in_len, *newline;
+	struct bytes *in = &local->in;
+	const char *newline;
 	bool ok = true;
 
-	while (ok && !waits(local) && (newline = memchr(p, '\n', (size_t)(end - p)))) {
-		ok = local_take_line(local, p, (size_t)(newline - p));
-		p = newline + 1;
+	while (ok && !waits(local) && bytes_len(in) && (newline = memchr(in->p + in->start, '\n', bytes_len(in)))) {
+		const char *line = in->p + in->start;
+		size_t len = (size_t)(newline - line);
+
+		bytes_take(in, len + 1);         /* it is there until we read again */
+		ok = local_take_line(local, line, len);
 	}
-	local->in_len = (size_t)(end - p);
-	memmove(local->in, p, local->in_len);
 	return ok;
 }
 
@@ -264,34 +240,20 @@ void local_attached(struct vm *vm)
 		vm_destroy(vm, true);
 }
 
-static bool in_room(struct local *local)
-{
-	size_t size = local->in_size ? local->in_size * 2 : 4096;
-	char *grown;
-
-	if (local->in_len < local->in_size)
-		return true;
-	if (size > REQUEST_MAX)
-		return false;
-	grown = realloc(local->in, size);
-	if (!grown)
-		return false;
-	local->in = grown;
-	local->in_size = size;
-	return true;
-}
-
 /* False: the connection is at its end. */
 static bool local_read(struct local *local)
 {
+	struct bytes *in = &local->in;
 	int fds[CHANNEL_FDS];
 	ssize_t n;
 
-	if (!in_room(local)) {
+	if (bytes_len(in) >= REQUEST_MAX) {
 		local_answer(local, "error", "a request of more than %d bytes", REQUEST_MAX);
 		return false;
 	}
-	n = channel_receive(local->fd, local->in + local->in_len, local->in_size - local->in_len, fds, false);
+	if (!bytes_room(in, READ_MIN))
+		return false;
+	n = channel_receive(local->fd, in->p + in->end, in->size - in->end, fds, false);
 	if (n < 0)
 		return n == -EAGAIN;
 	if (fds[0] >= 0) {
@@ -303,7 +265,7 @@ static bool local_read(struct local *local)
 	channel_drop(fds);
 	if (!n)
 		return false;
-	local->in_len += (size_t)n;
+	in->end += (size_t)n;
 	return take_lines(local);
 }
 
@@ -312,7 +274,7 @@ static bool pump(struct local *local)
 {
 	size_t len = 1;
 
-	for (int i = 0; i < CHUNKS_A_ROUND && local->tail && local->out_start == local->out_end; i++) {
+	for (int i = 0; i < CHUNKS_A_ROUND && local->tail && !bytes_len(&local->out); i++) {
 		const char *lines = tail_next(local->tail, &len);
 
 		if (len && !local_say(local, lines, len))

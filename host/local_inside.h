@@ -3,6 +3,7 @@
 #ifndef HOST_LOCAL_INSIDE_H
 #define HOST_LOCAL_INSIDE_H
 
+#include "bytes.h"
 #include "daemon.h"
 #include "local.h"
 
@@ -15,10 +16,7 @@ struct local {
 	int fd, slot;
 	uint32_t uid;                    /* whose program it is */
 	struct timer timer;              /* fires at once: ends what must not be ended from where it was noticed */
-	char *in;
-	size_t in_len, in_size;
-	char *out;                       /* out[out_start, out_end) waits */
-	size_t out_start, out_end, out_size;
+	struct bytes in, out;            /* requests that came; what waits for him */
 	struct tail *tail;               /* the stored lines he asked for, at his own pace; then come those that are made */
 	int passed;                      /* the descriptor that came last, or -1 */
 	bool attaching, follow_it;       /* his machine is not served yet; to be followed then */

@@ -199,7 +199,7 @@ static bool hand_over(struct local *local, int fd)
 {
 	static const char line[] = "{\"ok\":true}\n";
 
-	return local->out_start == local->out_end &&
+	return !bytes_len(&local->out) &&
 		channel_send(local->fd, line, sizeof line - 1, &fd, 1, false) == 0;
 }
 

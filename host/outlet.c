@@ -13,12 +13,6 @@
 #include "outlet.h"
 
 #define RETRY_MS 500
-#define ROOM_MIN (64 << 10)
-
-static size_t waiting(const struct outlet *outlet)
-{
-	return outlet->end - outlet->start;
-}
 
 static void unwatch(struct outlet *outlet)
 {
@@ -85,22 +79,22 @@ static size_t write_out(struct outlet *outlet, const char *bytes, size_t len)
 
 static void flush(struct outlet *outlet)
 {
-	outlet->start += write_out(outlet, outlet->bytes + outlet->start, waiting(outlet));
-	if (waiting(outlet) <= OUTLET_LOW)
+	struct bytes *bytes = &outlet->bytes;
+
+	bytes_take(bytes, write_out(outlet, bytes->p + bytes->start, bytes_len(bytes)));
+	if (bytes_len(bytes) <= OUTLET_LOW)
 		outlet->crowded = false;
-	if (waiting(outlet))
+	if (bytes_len(bytes))
 		return;
 	unwatch(outlet);
-	free(outlet->bytes);
-	outlet->bytes = NULL;
-	outlet->start = outlet->end = outlet->size = 0;
+	bytes_free(bytes);
 }
 
 void outlet_event(struct outlet *outlet)
 {
 	uint64_t before = outlet->written;
 
-	if (waiting(outlet))
+	if (bytes_len(&outlet->bytes))
 		flush(outlet);
 	if (outlet->written != before)
 		outlet->moved(outlet);
@@ -111,41 +105,18 @@ static void retry(struct timer *timer)
 	outlet_event((struct outlet *)((char *)timer - offsetof(struct outlet, retry)));
 }
 
-static bool make_room(struct outlet *outlet, size_t len)
-{
-	size_t size = outlet->size ? outlet->size : ROOM_MIN;
-	char *grown;
-
-	if (outlet->start) {
-		memmove(outlet->bytes, outlet->bytes + outlet->start, waiting(outlet));
-		outlet->end -= outlet->start;
-		outlet->start = 0;
-	}
-	while (size < outlet->end + len)
-		size *= 2;
-	if (size == outlet->size)
-		return true;
-	grown = realloc(outlet->bytes, size);
-	if (!grown)
-		return false;
-	outlet->bytes = grown;
-	outlet->size = size;
-	return true;
-}
-
 bool outlet_put(struct outlet *outlet, const char *lines, size_t len)
 {
 	size_t done = 0;
 
 	/* Room first: a line that was begun must be ended. */
-	if (!make_room(outlet, len))
+	if (!bytes_room(&outlet->bytes, len))
 		return false;
 	outlet->queued += len;
-	if (!waiting(outlet))
+	if (!bytes_len(&outlet->bytes))
 		done = write_out(outlet, lines, len);
-	memcpy(outlet->bytes + outlet->end, lines + done, len - done);
-	outlet->end += len - done;
-	if (waiting(outlet) > OUTLET_HIGH)
+	bytes_put(&outlet->bytes, lines + done, len - done);
+	if (bytes_len(&outlet->bytes) > OUTLET_HIGH)
 		outlet->crowded = true;
 	return true;
 }
@@ -154,7 +125,7 @@ void outlet_drain(struct outlet *outlet, int timeout_ms)
 {
 	uint64_t end = loop_now(outlet->loop) + (uint64_t)timeout_ms * LOOP_MS;
 
-	while (waiting(outlet) && !outlet->error && loop_now(outlet->loop) < end) {
+	while (bytes_len(&outlet->bytes) && !outlet->error && loop_now(outlet->loop) < end) {
 		struct pollfd p = { outlet->fd, POLLOUT, 0 };
 
 		poll(&p, 1, (int)((end - loop_now(outlet->loop)) / LOOP_MS) + 1);
@@ -192,6 +163,6 @@ void outlet_close(struct outlet *outlet)
 	timer_stop(outlet->loop, &outlet->retry);
 	unwatch(outlet);
 	close(outlet->fd);
-	free(outlet->bytes);
+	bytes_free(&outlet->bytes);
 	*outlet = (struct outlet){ .fd = -1 };
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bytes.h"
 #include "loop.h"
 
 #define OUTLET_HIGH (1 << 20)    /* bytes that wait: no more are read from guests, */
@@ -22,8 +23,7 @@
 struct outlet {
 	struct loop *loop;
 	int fd, slot;                    /* fd -1: none; the slot only while bytes wait for room */
-	char *bytes;                     /* bytes[start, end) waits */
-	size_t start, end, size;
+	struct bytes bytes;              /* what waits */
 	uint64_t queued, written;        /* in all */
 	uint64_t own_dropped;            /* batches with nothing but hawserd's own lines, while it was full */
 	int error;                       /* of the last write: 0 or a negative errno; it is tried again */

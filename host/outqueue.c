@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "outqueue.h"
@@ -15,34 +14,12 @@ void outqueue_init(struct outqueue *q, int fd)
 	*q = (struct outqueue){ .fd = fd };
 }
 
-static bool make_room(struct outqueue *q, size_t len)
-{
-	if (q->start > 0 && (q->start == q->end || q->end + len > q->size)) {
-		memmove(q->bytes, q->bytes + q->start, q->end - q->start);
-		q->end -= q->start;
-		q->start = 0;
-	}
-	if (q->end + len <= q->size)
-		return true;
-	size_t size = q->size ? q->size : 4096;
-	while (size < q->end + len)
-		size *= 2;
-	char *bytes = realloc(q->bytes, size);
-	if (!bytes) {
-		q->error = ENOMEM;
-		return false;
-	}
-	q->bytes = bytes;
-	q->size = size;
-	return true;
-}
-
 void outqueue_put(struct outqueue *q, const void *bytes, size_t len)
 {
-	if (len == 0 || q->error || !make_room(q, len))
+	if (len == 0 || q->error)
 		return;
-	memcpy(q->bytes + q->end, bytes, len);
-	q->end += len;
+	if (!bytes_put(&q->bytes, bytes, len))
+		q->error = ENOMEM;
 }
 
 void outqueue_printf(struct outqueue *q, const char *format, ...)
@@ -63,23 +40,23 @@ void outqueue_printf(struct outqueue *q, const char *format, ...)
 
 bool outqueue_empty(const struct outqueue *q)
 {
-	return q->error || q->start == q->end;
+	return q->error || bytes_len(&q->bytes) == 0;
 }
 
 bool outqueue_full(const struct outqueue *q)
 {
-	return !q->error && q->end - q->start >= OUTQUEUE_FULL;
+	return !q->error && bytes_len(&q->bytes) >= OUTQUEUE_FULL;
 }
 
 /* A pipe or terminal that poll calls writable takes PIPE_BUF bytes without blocking. */
 void outqueue_write(struct outqueue *q)
 {
-	size_t len = q->end - q->start;
+	size_t len = bytes_len(&q->bytes);
 	if (q->error || len == 0)
 		return;
-	ssize_t n = write(q->fd, q->bytes + q->start, len < PIPE_BUF ? len : PIPE_BUF);
+	ssize_t n = write(q->fd, q->bytes.p + q->bytes.start, len < PIPE_BUF ? len : PIPE_BUF);
 	if (n > 0)
-		q->start += (size_t)n;
+		bytes_take(&q->bytes, (size_t)n);
 	else if (n < 0 && errno != EINTR && errno != EAGAIN)
 		q->error = errno;
 }
@@ -95,6 +72,6 @@ void outqueue_drain(struct outqueue *q)
 
 void outqueue_finish(struct outqueue *q)
 {
-	free(q->bytes);
+	bytes_free(&q->bytes);
 	outqueue_init(q, q->fd);
 }

@@ -9,12 +9,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "bytes.h"
+
 #define OUTQUEUE_FULL (256 << 10)        /* with that much waiting, nothing more should be made */
 
 struct outqueue {
 	int fd;
-	char *bytes;
-	size_t start, end, size;         /* bytes[start, end) is waiting */
+	struct bytes bytes;
 	int error;                       /* errno of a failed write (EPIPE: the reader has gone); all later bytes are
 	                                    dropped */
 };

@@ -249,7 +249,7 @@ void show_record(struct show *show, struct outqueue *out, const struct client_re
 		show_end(show, out);
 		put_prefix(show, out, record);
 	}
-	put_lines(show, out, record, words.bytes, words.end);
+	put_lines(show, out, record, words.bytes.p, words.bytes.end);
 	outqueue_finish(&words);
 
 	/* An open line is ended when something else comes: a prompt is seen at once, and nothing is glued to it. */

@@ -42,7 +42,7 @@ static void add(const char *json)
 static void expect(const char *text)
 {
 	outqueue_put(&out, "", 1);
-	assert_string_equal(out.bytes, text);
+	assert_string_equal(out.bytes.p, text);
 }
 
 static void test_line(void **state)
@@ -74,8 +74,8 @@ static void test_bytes_into_a_pipe(void **state)
 	add("{\"stream\":\"stdout\",\"ns\":0,\"message\":\"\\u001b[31mred\\u0007\"}");
 	add("{\"stream\":\"stdout\",\"ns\":0,\"base64\":\"/wBh\"}");
 	static const char text[] = "[   0.000] stdout  | \033[31mred\a\n[   0.000] stdout  | \xff\0a\n";
-	assert_int_equal(out.end, sizeof text - 1);
-	assert_memory_equal(out.bytes, text, sizeof text - 1);
+	assert_int_equal(out.bytes.end, sizeof text - 1);
+	assert_memory_equal(out.bytes.p, text, sizeof text - 1);
 }
 
 static void test_bytes_on_a_terminal(void **state)
