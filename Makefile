@@ -166,7 +166,7 @@ $(UNIT:%=$(BUILD)/unit/%): $(BUILD)/unit/%: $(BUILD)/san/tests/unit/%.o $(BUILD)
 # these again, to see what is reached -------------------------------------------------------------------------------
 CLANG ?= clang
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
-FUZZ_SESSIONS := wire frame boot_guest boot_host log_guest log_host
+FUZZ_SESSIONS := wire frame boot_guest boot_host log_guest log_host control_guest control_tool
 CLANG_CFLAGS := $(filter-out -Wno-unknown%,$(COMMON)) -DHAWSER_VERSION='"$(VERSION)"' -O1 -g -fno-omit-frame-pointer \
 	$(shell $(PKG_CONFIG) --cflags $(HOST_LIBS))
 FUZZ_CFLAGS := $(CLANG_CFLAGS) -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all

@@ -11,23 +11,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* Another boot, which is cut before APPLIED: its log session may come all the same. */
-static void boot_begin(void)
-{
-	static uint64_t boots;
-	static uint8_t bytes[1 << 17];
-	struct wire_boot hello = { .type = WIRE_HELLO, .hello.version = WIRE_VERSION };
-	struct wire_out out = { .buf = bytes, .size = sizeof bytes };
-	int fd = guest_connect(WIRE_PORT_BASE + WIRE_PORT_BOOT);
-
-	boots++;
-	memcpy(hello.hello.boot_id, &boots, sizeof boots);
-	FUZZ_NEED(wire_boot_encode(&out, &hello));
-	FUZZ_NEED(send(fd, out.buf, out.len, MSG_NOSIGNAL) == (ssize_t)out.len);
-	FUZZ_NEED(hawserd_hear_boot(fd, bytes, sizeof bytes) > 0);
-	hang_up(fd);
-}
-
 static void token_put(uint8_t *bytes, size_t len)
 {
 	uint8_t *token = memmem(bytes, len, "TTTTTTTTTTTTTTTT", WIRE_TOKEN);
@@ -75,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2 || size > sizeof input)
 		return 0;
-	boot_begin();
+	hang_up(boot_begin());           /* cut before APPLIED: its log session may come all the same */
 	memcpy(input, data, size);
 	token_put(input, size);
 	fd = guest_connect(WIRE_PORT_BASE + WIRE_PORT_LOG);

@@ -45,7 +45,7 @@ static void files_make(void)
 {
 	char config[PATH_MAX + 200];
 
-	snprintf(config, sizeof config, "{\"vsock\":false,\"metrics\":\"unix:%s/scrape\","
+	snprintf(config, sizeof config, "{\"vsock\":false,\"graceMs\":3600000,\"metrics\":\"unix:%s/scrape\","
 		"\"limits\":{\"helloRateVm\":0,\"logRateVm\":0},"
 		"\"log\":{\"json\":true,\"maxBytes\":200000,\"maxFiles\":1}}", fuzz_directory());
 	file_write("hawserd.json", config);
@@ -205,6 +205,23 @@ static void hang_up(int fd)
 {
 	close(fd);
 	rounds(3);
+}
+
+/* Another boot, up to COMMIT. */
+static inline int boot_begin(void)
+{
+	static uint64_t boots;
+	static uint8_t bytes[1 << 17];
+	struct wire_boot hello = { .type = WIRE_HELLO, .hello.version = WIRE_VERSION };
+	struct wire_out out = { .buf = bytes, .size = sizeof bytes };
+	int fd = guest_connect(WIRE_PORT_BASE + WIRE_PORT_BOOT);
+
+	boots++;
+	memcpy(hello.hello.boot_id, &boots, sizeof boots);
+	FUZZ_NEED(wire_boot_encode(&out, &hello));
+	FUZZ_NEED(send(fd, out.buf, out.len, MSG_NOSIGNAL) == (ssize_t)out.len);
+	FUZZ_NEED(hawserd_hear_boot(fd, bytes, sizeof bytes) > 0);
+	return fd;
 }
 
 #endif

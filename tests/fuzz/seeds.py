@@ -130,7 +130,59 @@ def scrape():
     yield b"\x03HEAD / HTTP/1.0\r\n\r\n"
 
 
-SEEDS = {"boot_guest": [boot_guest], "boot_host": [boot_host, vectors], "log_host": [log_host, vectors],
+def control_verbs():
+    """What a host asks of a guest, and what it says while a program runs."""
+    exec_ = wire.exec_("cat", variables=["A=b"])
+    credit = wire.frame(wire.STDIN, b"to cat")
+    yield [wire.frame(wire.PING)]
+    yield [wire.frame(wire.EXEC, exec_), credit, wire.frame(wire.EXEC_SIGNAL, struct.pack("<I", 15)),
+           wire.frame(wire.STDIN_END)]
+    yield [wire.frame(wire.EXEC, wire.exec_("sh", terminal=(24, 80))),
+           wire.frame(wire.RESIZE, struct.pack("<HH", 50, 132)), credit, wire.frame(wire.STDIN_END)]
+    yield [wire.frame(wire.SIGNAL, struct.pack("<I", 1))]
+    yield [wire.frame(wire.STOP, struct.pack("<I", 1000))]
+    yield [wire.frame(wire.FEED), credit, wire.frame(wire.STDIN_END)]
+
+
+def control_guest():
+    for frames in control_verbs():
+        yield b"\xff" + wire.ctl_hello(TOKEN) + b"".join(frames)
+    yield b"\0" + wire.ctl_hello(TOKEN) + wire.frame(wire.PING)
+    yield b"\xff" + wire.ctl_hello(b"t" * 16) + wire.frame(wire.PING)
+
+
+def ctl_welcome(verbs):
+    return wire.frame(wire.CTL_WELCOME, struct.pack("<HHI", 1, 0, verbs))
+
+
+def control_host():
+    yield b"\0OK 1073741824\n"
+    yield b"\1OK 1\n" + ctl_welcome(0xff)
+    yield b"\2OK 1\n" + ctl_welcome(0)
+    yield b"\2OK 1\n" + wire.refuse(9, "not the token of this boot")
+    yield b"\0NO\n"
+
+
+def control_tool():
+    said = [wire.frame(wire.CREDIT, struct.pack("<I", 65536)), wire.frame(wire.STDOUT, b"out\n"),
+            wire.frame(wire.STDERR, b"err\n")]
+    yield b"\0" + b"".join(said) + wire.frame(wire.EXIT, struct.pack("<II", 3, 0))
+    yield b"\0" + b"".join(said) + wire.frame(wire.EXIT, struct.pack("<II", 0, 9))
+    yield b"\0" + wire.refuse(6, "no")
+
+
+def split():
+    """One of each size, as host/split.h has them on this machine."""
+    name = b"vm".ljust(65, b"\0")
+    yield b"\0" + struct.pack("<II", 8, 1)
+    yield b"\1" + struct.pack("<IIII", 10, 1, 0, 612) + name.ljust(68, b"\0")
+    yield b"\2" + struct.pack("<I", 4) + name.ljust(68, b"\0")
+    yield b"\0" + struct.pack("<I", 17)
+
+
+SEEDS = {"control_guest": [control_guest, vectors], "control_host": [control_host],
+         "control_tool": [control_tool, vectors], "split": [split],
+         "boot_guest": [boot_guest], "boot_host": [boot_host, vectors], "log_host": [log_host, vectors],
          "log_guest": [log_guest, vectors], "wire": [vectors, boot_guest, log_host], "frame": [vectors],
          "sources": [sources], "cmdline": [cmdline], "vmconfig": [vmconfig], "daemonconfig": [daemonconfig],
          "record": [record_lines], "local": [local], "scrape": [scrape]}
