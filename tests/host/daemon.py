@@ -114,6 +114,13 @@ class Host:
     def guest(self, name="vm", **more):
         return Guest(self.run / f"{name}.vsock", **more)
 
+    def live(self, name="vm", **more):
+        """A guest that has booted, and whose log session is up."""
+        guest = self.guest(name, **more)
+        guest.boot()
+        guest.connect_log()
+        return guest
+
     def control(self):
         return Control(self.run / "control.sock")
 

@@ -18,9 +18,7 @@ def status_of(host, *words):
 
 
 def boot_and_write(host, lines, lose=0, end=True):
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = host.live()
     guest.send_records([record(sim.STDOUT, b"%d\n" % n) for n in range(lines)])
     if lose:
         guest.count(sim.STDOUT, lose, 10 * lose)
@@ -76,9 +74,7 @@ def test_hostile_sessions_are_counted_by_reason(host, name):
     for vm in "vm", "neighbour":
         host.vm(vm)
     host.start()
-    neighbour = host.guest("neighbour")
-    neighbour.boot()
-    neighbour.connect_log()
+    neighbour = host.live("neighbour")
     guest = host.guest()
     guest.boot()
     if name == "forged-token":
@@ -102,9 +98,7 @@ def test_hostile_sessions_are_counted_by_reason(host, name):
 
 def test_a_stream_that_never_ends_a_line(up):
     """Is stored as it comes, in pieces, and takes no memory of the host."""
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     for _ in range(2000):
         guest.send_records([record(sim.STDOUT, b"n" * 16000)])
         guest.wait_ack()
@@ -121,9 +115,7 @@ def test_priorities_of_syslog(up):
     """From the datagram's own words, which stay as they are."""
     said = {b"<11>err: of the user": (3, 1), b"<191>x": (7, 23), b"<192>x": None, b"<>x": None, b"<13x": None,
             b"<0>kernel": (0, 0), b"none": None, b"": None, b"<": None}
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     guest.send_records([record(sim.SYSLOG, data, sim.MESSAGE) for data in said])
     guest.end()
     have = [(r["message"].encode(), (r["priority"], r["facility"]) if "priority" in r else None)

@@ -42,9 +42,7 @@ def kept(host):
 
 def test_a_boot_from_end_to_end(kept):
     kept.start()
-    guest = kept.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = kept.live()
     refused(sim.EPOCH_ALIVE, kept.guest().boot)
     other = kept.guest()
     other.token = bytes(16)
@@ -103,9 +101,7 @@ def test_it_rotates_and_goes_where_it_is_told(kept, tmp_path):
     kept.config["log"] = {"maxBytes": 600, "maxFiles": 3}
     kept.start()
     for _ in range(6):
-        guest = kept.guest()
-        guest.boot()
-        guest.connect_log()
+        guest = kept.live()
         guest.end()
     found = sorted(path.name for path in folder.iterdir())
     assert found == ["audit.log", "audit.log.1", "audit.log.2", "audit.log.3"]
@@ -126,9 +122,7 @@ def test_a_folder_of_somebody_else_is_said(kept, tmp_path):
 
 def test_revoke_and_rearm(kept):
     kept.start()
-    guest = kept.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = kept.live()
     assert hawser(kept, "revoke", "vm").returncode == 0
     # What runs goes on, and keeps what it has.
     guest.send_records([record(sim.STDOUT, b"still here\n")])

@@ -20,9 +20,7 @@ def chart(*options, **more):
 
 def boot(host):
     """One whole boot, with a program that says a line."""
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = host.live()
     guest.send_records([event(PHASE, 0, b"start"), event(PHASE, 1, b"early"), event(CONNECT, 0, b"vsock:2:610"),
                         event(PHASE, 9, b"handoff"), event(STARTED, 7, b"/bin/true"), record(STDOUT, b"a line\n"),
                         event(EXITED, 3)])

@@ -162,7 +162,5 @@ def test_31_none_are_left_and_none_is_ours(up, error):
         early = up.guest().dial_boot()
         time.sleep(0.3)
     early.close()
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     guest.end()

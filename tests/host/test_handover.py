@@ -83,9 +83,7 @@ def test_20_upgraded_in_place(host, manager):
     host.config["limits"] = {"connectionsPerVm": 10000}
     host.vm("vm")
     manager.start(host)
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = host.live()
     guest.send_records([record(STDOUT, b"0\n")])
     guest.wait_ack()
     there, refused, enough = inodes(host), [], threading.Event()

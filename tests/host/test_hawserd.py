@@ -67,9 +67,7 @@ def test_a_large_directory_goes_through_slowly(host):
 
 
 def test_a_second_fetch_in_a_living_epoch_is_refused(up):
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     refused(sim.EPOCH_ALIVE, up.guest(boot_id=guest.boot_id).boot)
     refused(sim.EPOCH_ALIVE, up.guest().boot)
     guest.send_records([record(sim.STDOUT, b"still here\n")])
@@ -115,18 +113,14 @@ def test_after_the_end_the_next_boot_is_served_at_once(host):
     host.vm("vm")
     host.start()
     for _ in range(3):
-        guest = host.guest()
-        guest.boot()
-        guest.connect_log()
+        guest = host.live()
         guest.send_records([record(sim.STDOUT, b"bye\n")])
         guest.end()
     assert host.stream("stdout") == [b"bye"] * 3
 
 
 def test_after_the_grace_the_epoch_is_over(up):
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     guest.send_records([record(sim.STDOUT, b"half a li")])
     guest.wait_ack()
     guest.log.close()
@@ -180,9 +174,7 @@ def listens(path):
 def test_machines_come_and_go(up):
     up.vm("later")
     wait_for(lambda: listens(up.run / "later.vsock_610"))
-    guest = up.guest("later")
-    guest.boot()
-    guest.connect_log()
+    guest = up.live("later")
     (up.vms / "later/vm.json").unlink()
     with pytest.raises(Cut):
         guest.log.receive()
@@ -296,9 +288,7 @@ def test_a_path_that_is_too_long_is_named(host):
 
 
 def test_sigterm_ends_it_within_a_second_and_leaves_no_socket(up):
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     guest.send_records([record(sim.STDOUT, b"last\n")])
     guest.wait_ack()
     begin = time.monotonic()
@@ -408,12 +398,8 @@ def test_garbage_in_a_log_session(host, name):
     host.vm("vm")
     host.vm("neighbour")
     host.start()
-    neighbour = host.guest("neighbour")
-    neighbour.boot()
-    neighbour.connect_log()
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    neighbour = host.live("neighbour")
+    guest = host.live()
     data, code = log_garbage(guest)[name]
     # In one write with a good record before it, which must survive.
     good = sim.frame(sim.RECORDS, struct.pack("<Q", 0) + record(sim.STDOUT, b"good\n"))
@@ -441,9 +427,7 @@ def test_good_bytes_with_errors(host, port):
     host.vm("vm")
     host.vm("neighbour")
     host.start()
-    neighbour = host.guest("neighbour")
-    neighbour.boot()
-    neighbour.connect_log()
+    neighbour = host.live("neighbour")
     rng = random.Random(port)
     for _ in range(100):
         guest = host.guest()
@@ -524,9 +508,7 @@ def test_a_thousand_who_take_their_time(host):
             except OSError:
                 pass             # it was too slow already
         for _ in range(10):
-            guest = host.guest()
-            guest.boot()
-            guest.connect_log()
+            guest = host.live()
             guest.end()
     for connection in slow:
         with pytest.raises((Cut, OSError)):
@@ -600,9 +582,7 @@ def test_a_grace_does_not_run_out_while_hawserd_stands_still(up):
 
 
 def test_refusals_do_not_fill_the_log(up):
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     for _ in range(300):
         refused(sim.EPOCH_ALIVE, guest.boot)
     assert up.text().count(b"epoch-alive") < 100
@@ -613,9 +593,7 @@ def test_refusals_do_not_fill_the_log(up):
 # --- the log -------------------------------------------------------------------------------------------------------
 
 def test_streams_and_forms(up):
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     binary = bytes(range(256)).replace(b"\n", b"")
     long = b"x" * 100000
     guest.send_records([
@@ -649,9 +627,7 @@ def test_streams_and_forms(up):
 
 
 def test_reconnect_and_replay(up):
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     records = [record(sim.STDOUT, b"line %d\n" % i) for i in range(10)]
     guest.send_records(records[:6])
     guest.wait_ack()
@@ -669,9 +645,7 @@ def test_reconnect_and_replay(up):
 
 
 def test_a_second_session_replaces_the_first(up):
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     first, guest.log = guest.log, None
     guest.connect_log()
     with pytest.raises(Cut):
@@ -681,9 +655,7 @@ def test_a_second_session_replaces_the_first(up):
 
 
 def test_losses(up):
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     guest.send_records([record(sim.STDOUT, b"0\n")])
     guest.wait_ack()
     guest.count(sim.STDOUT, 4, 40)
@@ -701,9 +673,7 @@ def test_losses(up):
 
 
 def test_more_after_the_end(up):
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     guest.send_records([record(sim.STDOUT, b"one\n")])
     guest.send_end()
     guest.wait_end_ack()
@@ -796,9 +766,7 @@ def test_a_living_epoch_outlives_hawserd(host):
     host.config["graceMs"] = 60000
     host.vm("vm")
     host.start()
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = host.live()
     guest.send_records([record(sim.STDOUT, b"before, ")])
     guest.wait_ack()
     host.kill()
@@ -862,9 +830,7 @@ def test_a_full_disk(small_disk, tmp_path):
     host.vm("vm")
     host.start()
     try:
-        guest = host.guest()
-        guest.boot()
-        guest.connect_log()
+        guest = host.live()
         lines = [b"%06d %s" % (i, b"z" * 90) for i in range(20000)]
         records = [record(sim.STDOUT, b"\n".join(lines[i:i + 100]) + b"\n") for i in range(0, len(lines), 100)]
         guest.made = {sim.STDOUT: (len(records), sum(len(r) - 16 for r in records))}
@@ -940,9 +906,7 @@ def test_ephemeral_leaves_nothing(host):
     host.start()
     control, answer = attach(host, directory, follow=True, ephemeral=True)
     assert answer == {"ok": True, "vm": "machine"}
-    guest = host.guest("machine")
-    guest.boot()
-    guest.connect_log()
+    guest = host.live("machine")
     guest.send_records([record(sim.STDOUT, b"hi\n")])
     guest.end()
     control.lines_until(lambda r: r.get("event") == "end")
@@ -957,9 +921,7 @@ def test_the_owner_slows_his_guest_and_loses_nothing(host):
     (directory / "vm.json").write_text('{"process": {"args": ["/bin/true"]}}')
     host.start()
     control, _ = attach(host, directory, follow=True, ephemeral=True)
-    guest = host.guest("machine")
-    guest.boot()
-    guest.connect_log()
+    guest = host.live("machine")
     guest.log.sock.settimeout(1)
     count = 0
     with pytest.raises(socket.timeout):
@@ -977,9 +939,7 @@ def test_the_owner_slows_his_guest_and_loses_nothing(host):
 
 
 def test_a_follower_that_does_not_read_is_dropped(up):
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     control = up.control()
     assert control.ask(op="follow", vm="vm")["ok"]
     lazy = up.control()
@@ -999,9 +959,7 @@ def test_a_follower_that_does_not_read_is_dropped(up):
 
 
 def test_tail(up):
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     guest.send_records([record(sim.STDOUT, b"line %d\n" % i) for i in range(50)])
     guest.wait_ack()
     control = up.control()
@@ -1023,9 +981,7 @@ def test_the_tail_goes_on_in_rotated_files(host, form):
     host.config["log"] = dict(form, maxBytes=2000, maxFiles=5)
     host.vm("vm")
     host.start()
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = host.live()
     for i in range(100):
         guest.send_records([record(sim.STDOUT, b"line %d\n" % i + b"second %d\n" % i)])
         guest.wait_ack()
@@ -1046,9 +1002,7 @@ def test_a_long_tail(host, form):
     host.config["log"] = dict(form, maxBytes=1 << 20, maxFiles=200)
     host.vm("vm")
     host.start()
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = host.live()
     total = 0
 
     def write(frames):
@@ -1085,9 +1039,7 @@ def test_a_long_tail(host, form):
 
 
 def test_what_is_missing_is_in_every_view(up):
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     guest.send_records([record(sim.KERNEL, bytes(8) + b"bad", sim.MESSAGE, pri=2),
                         record(sim.KERNEL, bytes(8) + b"fine", sim.MESSAGE, pri=6),
                         sim.gap(sim.KERNEL, 1, 5), record(sim.STDOUT, b"out\n")])
@@ -1106,9 +1058,7 @@ def test_tail_of_the_text_file(host):
     host.config["log"] = {"json": False}
     host.vm("vm")
     host.start()
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = host.live()
     guest.send_records([record(sim.STDOUT, b"a\n"), record(sim.SYSLOG, b"two\nlines", sim.MESSAGE),
                         record(sim.STDERR, b"\xff\n")])
     guest.wait_ack()
@@ -1144,9 +1094,7 @@ def read_some(fd, enough, seconds=PATIENCE):
 
 
 def test_standard_output_has_all_lines(piped):
-    guest = piped.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = piped.live()
     guest.send_records([record(sim.STDOUT, b"one\ntwo\n"), record(sim.STDERR, b"\xff\n")])
     guest.wait_ack()
     guest.end()
@@ -1164,9 +1112,7 @@ def test_standard_output_is_waited_for(host, sync):
     mine, theirs = os.pipe()
     host.start(stdout=theirs)
     os.close(theirs)
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = host.live()
     guest.log.sock.settimeout(1)
     count = 0
     with pytest.raises(socket.timeout):
@@ -1192,9 +1138,7 @@ def test_standard_output_is_waited_for(host, sync):
 
 def test_standard_output_after_a_kill(piped):
     """Nothing is missing, and what comes twice has the same key."""
-    guest = piped.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = piped.live()
     made = [record(sim.STDOUT, b"%06d" % i + b"k" * 9993 + b"\n") for i in range(50)]
     for i, one in enumerate(made):
         guest.send_records([one])
@@ -1221,9 +1165,7 @@ def test_standard_output_after_a_kill(piped):
 def test_standard_output_without_a_reader(piped):
     os.close(piped.pipe)
     piped.pipe = None
-    guest = piped.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = piped.live()
     guest.send_records([record(sim.STDOUT, b"unread\n")])
     wait_for(lambda: piped.status()["epoch"]["next"] == 1)
     time.sleep(1)
@@ -1239,9 +1181,7 @@ def test_standard_output_is_a_file(host):
     (host.top / "out").write_text("before\n")
     with open(host.top / "out", "ab") as out:
         host.start(stdout=out)
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = host.live()
     guest.send_records([record(sim.STDOUT, b"kept\n")])
     guest.wait_ack()
     lines = (host.top / "out").read_text().splitlines()
@@ -1252,9 +1192,7 @@ def test_a_quota_for_all_files_of_a_machine(host):
     host.config["limits"] = {"logBytesVm": 4 << 20}
     host.vm("vm")
     host.start()
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = host.live()
     for i in range(600):
         guest.send_records([record(sim.STDOUT, b"%06d" % i + b"u" * 14993 + b"\n")])
         guest.wait_ack()
@@ -1300,9 +1238,7 @@ def test_the_journal_of_systemd(host):
     host.config["log"] = {"journal": True, "text": False}
     host.vm("vm")
     host.start(before=before)
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = host.live()
     guest.send_records([record(sim.STDOUT, b"one\ntwo\n"), record(sim.SYSLOG, b"a\nb\xff", sim.MESSAGE, pri=4)])
     guest.wait_ack()
     entries = [journal_entry(journal.recv(1 << 20))]
@@ -1329,9 +1265,7 @@ def test_the_journal_of_systemd(host):
 
 
 def test_a_line_without_an_end_is_shown_when_it_rests(up):
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     control = up.control()
     assert control.ask(op="follow", vm="vm")["ok"]
     guest.send_records([record(sim.CONSOLE, b"login: ")])

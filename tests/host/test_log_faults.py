@@ -249,9 +249,7 @@ def test_29_a_disk_that_hangs(host, machines, disk):
     bad.order("cut")         # it comes again, and waits for what is here to be on the disk
     at = host.status("bad")["epoch"]["acknowledged"]
     flows(good)
-    later = host.guest("later")
-    later.boot()
-    later.connect_log()
+    later = host.live("later")
     later.send_records([record(sim.STDOUT, b"served\n")])
     later.end()
     epoch = host.status("bad")["epoch"]

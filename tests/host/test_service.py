@@ -101,9 +101,7 @@ def measured(host):
 
 
 def test_metrics(measured):
-    guest = measured.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = measured.live()
     guest.send_records([record(STDOUT, b"one\n"), record(STDOUT, b"two\n")])
     guest.wait_ack()
     head, body = ask(measured.top / "metrics")
@@ -118,9 +116,7 @@ def test_metrics(measured):
 
 
 def test_metrics_are_what_prometheus_reads(measured):
-    guest = measured.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = measured.live()
     guest.send_records([record(STDOUT, b"a line\n")])
     guest.wait_ack()
     body = ask(measured.top / "metrics")[1]

@@ -84,9 +84,7 @@ def test_the_server_opens_no_machine_s_file_and_the_reader_no_other(host):
 
 
 def test_without_a_reader_logs_go_on_and_it_comes_back(up):
-    guest = up.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = up.live()
     pids = up.pids()
     os.kill(pids["reader"], signal.SIGKILL)
     guest.send_records([record(sim.STDOUT, b"still served\n")])

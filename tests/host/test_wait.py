@@ -28,9 +28,7 @@ def wait(up):
 
 
 def boot(host, *events):
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = host.live()
     say(guest, *events)
     return guest
 

@@ -133,9 +133,7 @@ def test_a_crowd_does_not_end_an_epoch(host):
     patient(host)
     host.config["limits"] = {"connectionsPerVm": 4}
     host.start()
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = host.live()
     host.kill()
     host.start()
     crowd = [sim.Connection(guest.base.with_name("vm.vsock_%d" % port)) for port in (610, 611, 610, 611)]
@@ -301,9 +299,7 @@ def test_tokens_are_kept_as_hashes(host):
     host.config["graceMs"] = 20000
     host.config["log"]["sync"] = "fdatasync"
     host.start()
-    guest = host.guest()
-    guest.boot()
-    guest.connect_log()
+    guest = host.live()
     guest.send_records([sim.record(sim.STDOUT, b"here I am\n")])
     guest.wait_ack()
     for _ in range(2):

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "../../init/ring.h"
+#include "random.h"
 
 #define MODEL_NOISE 65536
 #define MODEL_REST 55            /* bytes that the only gap there is tells of */
@@ -40,14 +41,6 @@ struct model {
 
 static uint8_t model_noise[MODEL_NOISE];
 
-static inline uint32_t model_draw(uint32_t *seed, uint32_t below)
-{
-	*seed ^= *seed << 13;
-	*seed ^= *seed >> 17;
-	*seed ^= *seed << 5;
-	return *seed % below;
-}
-
 /* A frame in one piece. */
 static inline uint64_t model_frame(struct ring *ring, uint64_t sent, struct wire_out *out)
 {
@@ -69,7 +62,7 @@ static inline void model_create(struct model *model, uint64_t size)
 	assert_true(model->records && model->below);
 	/* No byte 0xc1: the ring takes it for its own mark in reads of less than eight bytes, and says so. */
 	for (size_t i = 0; i < sizeof model_noise; i++)
-		while ((model_noise[i] = (uint8_t)model_draw(&seed, 256)) == 0xc1)
+		while ((model_noise[i] = (uint8_t)random_below(&seed, 256)) == 0xc1)
 			;
 }
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "../../init/kmsg.h"
+#include "random.h"
 
 /* The record lies at the end of its memory, so that a read beyond it is seen. */
 static bool parse(const char *s, size_t len, struct kmsg *kmsg, char text[static KMSG_MAX + 1])
@@ -162,10 +163,7 @@ static uint32_t seed;
 
 static uint32_t draw(uint32_t below)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed % below;
+	return random_below(&seed, below);
 }
 
 /* What is taken after a change says what a second reading, by other means, says. */

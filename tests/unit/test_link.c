@@ -789,7 +789,7 @@ static void noise(void **state)
 	append_many(f, 20, 50);
 	for (int i = 0; i < 300; i++) {
 		uint8_t bytes[100];
-		size_t len = 1 + model_draw(&seed, sizeof bytes);
+		size_t len = 1 + random_below(&seed, sizeof bytes);
 
 		dial_in(f);
 		if (i % 2) {
@@ -798,7 +798,7 @@ static void noise(void **state)
 		}
 		/* Mostly zeros, so that lengths are such as frames have. */
 		for (size_t at = 0; at < len; at++)
-			bytes[at] = model_draw(&seed, 3) ? 0 : (uint8_t)model_draw(&seed, 256);
+			bytes[at] = random_below(&seed, 3) ? 0 : (uint8_t)random_below(&seed, 256);
 		say_bytes(f, bytes, len);
 		hang_up(f);
 		turn(f);

@@ -628,7 +628,7 @@ struct life {
 
 static uint32_t draw(struct life *l, uint32_t below)
 {
-	return model_draw(&l->seed, below);
+	return random_below(&l->seed, below);
 }
 
 static void life_write_one(struct life *l)

@@ -483,7 +483,7 @@ static uint8_t in_storage[WIRE_FRAME_MAX], out_storage[WIRE_FRAME_MAX];
 
 static uint32_t draw(struct life *l, uint32_t below)
 {
-	return model_draw(&l->seed, below);
+	return random_below(&l->seed, below);
 }
 
 /* The byte at a place of standard output: never 0xc1, which the ring's mark for short reads is made of. */

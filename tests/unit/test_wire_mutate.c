@@ -2,6 +2,7 @@
 /* Bytes from anywhere: nothing crashes, nothing is read beyond the end, and what decodes encodes to the same bytes. */
 #include <stdio.h>
 
+#include "random.h"
 #include "wire_any.h"
 #include "wire_samples.h"
 
@@ -12,10 +13,7 @@ static uint32_t seed;
 
 static uint32_t draw(uint32_t below)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 17;
-	seed ^= seed << 5;
-	return seed % below;
+	return random_below(&seed, below);
 }
 
 static uint8_t draw_byte(void)
