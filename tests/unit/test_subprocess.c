@@ -278,7 +278,7 @@ static void test_queue(void **state)
 	while (!outqueue_full(&q))
 		outqueue_put(&q, chunk, sizeof chunk);
 	outqueue_printf(&q, "%s", "end");
-	size_t all = q.end - q.start;
+	size_t all = bytes_len(&q.bytes);
 	/* It never blocks, whether anybody reads or not. */
 	while (!outqueue_empty(&q)) {
 		outqueue_write(&q);
