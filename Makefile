@@ -52,7 +52,8 @@ help:
 	@echo "make faults        each fault of docs/FAULTS.md, done to the real programs, as a table"
 	@echo "make soak          the log of 20 guests under random kills (SOAK_SECONDS), a million visits (SOAK_VISITS)"
 	@echo "make size          bytes of each part; writes build/size.json"
-	@echo "make bench         tables of measurements; writes build/bench.json"
+	@echo "make bench         measurements beside peers, all or BENCH=PART; writes build/bench.json and build/bench/"
+	@echo "make results       what make bench measured last, as docs/RESULTS.md"
 	@echo "make repro         builds everything twice, in two places, and compares"
 	@echo "make deps          installs the Debian packages (as root; otherwise prints the command)"
 	@echo "make install       into DESTDIR and PREFIX ($(PREFIX))"
@@ -274,11 +275,15 @@ soak: all $(BUILD)/relay-machine $(BUILD)/fleet
 size: all image
 	@$(PYTHON) scripts/size
 
-.PHONY: bench
+# BENCH: names of parts, see tests/bench/run.py.
+.PHONY: bench results
 bench:
-	@scripts/deps
+	@scripts/deps build test bench
 	@$(MAKE) --no-print-directory -j2 all image $(BUILD)/fleet
-	@$(PYTHON) tests/bench/run.py
+	@$(PYTHON) tests/bench/run.py $(BENCH)
+
+results:
+	@$(PYTHON) tests/bench/run.py --docs
 
 .PHONY: repro
 repro:

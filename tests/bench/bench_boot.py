@@ -5,15 +5,16 @@ QEMU counts: one instruction is one virtual nanosecond, whatever the machine and
 in the guest (boot_host.c), over vsock_loopback, and its share is in the figures; so is the relay's, who runs beside.
 """
 import os
-import statistics
 
 import guest
+from report import Table
 
 # With the instruction for random numbers, as every processor of a host has it: without it each number costs a kernel
 # thousands of others until the host's entropy has come, a third of a boot.
 CPU = "qemu64,+rdrand"
 ROUNDS = int(os.environ.get("BENCH_BOOT_ROUNDS", 3))
-CONTENDERS = {"hawser": "/init", "floor": "/bench/floor", "shsocat": "/bench/init.sh"}
+CONTENDERS = {"hawser": ("hawser", "/init"), "floor": ("the floor", "/bench/floor"),
+              "shsocat": ("BusyBox sh, socat", "/bench/init.sh")}
 
 
 def images():
@@ -44,22 +45,23 @@ def measure(top):
     kernel = guest.output("scripts/kernel", "--variant", "test").strip() + "/vmlinux"
     image, samples = images(), {name: [] for name in CONTENDERS}
     for _ in range(ROUNDS):
-        for name, program in CONTENDERS.items():
+        for name, (_, program) in CONTENDERS.items():
             samples[name].append(boot(kernel, image[name], program))
-    figures = {}
-    print("  %-12s %12s %24s %12s %14s" % ("", "median", "", "of it, host", "before /init"))
-    for name, runs in samples.items():
-        before, took, own, phases = zip(*runs)
-        median = statistics.median(took)
-        print("  %-12s %9.1f us %11.1f to %9.1f %9.1f us %11.1f us" % (
-            name, median, min(took), max(took), statistics.median(own), statistics.median(before)))
-        figures["boot_%s_us" % name] = round(median, 1)
-        figures["boot_%s_us_samples" % name] = [round(one, 1) for one in took]
-        figures["boot_%s_before_us" % name] = round(statistics.median(before), 1)
-    # CLOCK_BOOTTIME, which here is CLOCK_MONOTONIC.
-    last = 0
-    print("  hawser's phases, one run:")
-    for name, when in samples["hawser"][-1][3]:
-        print("    %-12s %8.1f us %+9.1f" % (name, when, when - last))
-        last = when
-    return figures
+    table = Table("boot", "Boot cost, from /init to the program it hands over to", [
+        ("/init to hand-off, µs", 1), ("of it, the host's share, µs", 1), ("before /init, µs", 0)],
+        chart={"kind": "bars", "columns": [0], "log": True})
+    for name, (label, *_) in CONTENDERS.items():
+        before, took, own, _ = (list(column) for column in zip(*samples[name]))
+        table.add(label, ("boot_%s_us" % name, took), own, ("boot_%s_before_us" % name, before), own=name == "hawser")
+    return [table, phases(samples["hawser"])], {}
+
+
+def phases(runs):
+    """hawser's own, of all runs. CLOCK_BOOTTIME, which here is CLOCK_MONOTONIC."""
+    table = Table("boot_phases", "hawser's phases (docs/BOOT.md)", [("since /init, µs", 1), ("this one, µs", 1)])
+    last = [0] * len(runs)
+    for i, (name, _) in enumerate(runs[0][3]):
+        now = [run[3][i][1] for run in runs]
+        table.add(name, now, [at - before for at, before in zip(now, last)])
+        last = now
+    return table

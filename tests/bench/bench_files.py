@@ -8,12 +8,12 @@ import datetime
 import os
 import re
 import socket
-import statistics
 import tempfile
 import threading
 from pathlib import Path
 
 import guest
+from report import Table
 
 ROUNDS = int(os.environ.get("BENCH_FILES_ROUNDS", 5))
 MIB, FILES, DIRECTORIES, PORT = 64, 1024, 32, 7000
@@ -71,13 +71,11 @@ def measure(top):
     guest.compile_guest("load", "vsock/address.c", "vsock/dial.c", "vsock/ready.c")
     image = guest.pack("files.cpio", "build/init", "--add", "build/bench/load:/bench/load:755")
     samples = [run(image) for _ in range(ROUNDS)]
-    flat = {}
-    for name, rates in zip(("hawser", "raw"), zip(*samples)):
-        print("  %-28s %8.1f MB/s %8.1f to %8.1f" % (name, statistics.median(rates), min(rates), max(rates)))
-        flat["files_%s_mbps" % name] = round(statistics.median(rates), 1)
-        flat["files_%s_mbps_samples" % name] = [round(rate, 1) for rate in rates]
-    ratios = [tree / limit for tree, limit in samples]
-    print("  %-28s %8.2f      %8.2f to %8.2f" % ("ratio", statistics.median(ratios), min(ratios), max(ratios)))
-    flat["files_tree_vs_raw"] = round(statistics.median(ratios), 3)
-    flat["files_tree_vs_raw_samples"] = [round(ratio, 3) for ratio in ratios]
-    return flat
+    ours, limit = (list(rates) for rates in zip(*samples))
+    table = Table("files", "A files/ tree of %d MiB" % MIB, [("MB/s", 1), ("of raw", 2)],
+                  chart={"kind": "bars", "columns": [0]})
+    table.add("hawser", ("files_hawser_mbps", ours),
+              ("files_tree_vs_raw", [one / other for one, other in samples]), own=True)
+    table.add("raw vsock", ("files_raw_mbps", limit), None)
+    table.note("%d files in %d directories; both in the same boot" % (FILES, DIRECTORIES))
+    return [table], {}

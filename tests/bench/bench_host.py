@@ -7,14 +7,12 @@ descriptors allows: hawserd needs three for a guest of a Unix socket, two listen
 import json
 import os
 import resource
-import shutil
 import statistics
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import guest
+from report import Table
 
 FEW = 100                        # guests that are compared with
 LOGGERS = 1000                   # guests that log at once
@@ -22,11 +20,12 @@ BOOTS = int(os.environ.get("BENCH_BOOTS", 4000))
 RECORDS = int(os.environ.get("BENCH_RECORDS", 2000000))
 IDLE_S = float(os.environ.get("BENCH_IDLE_S", 12))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", 3))
+INGEST_ROUNDS = int(os.environ.get("BENCH_INGEST_ROUNDS", 1))
 AT_ONCE = 8                      # boots that are under way
 LINE = 100
 SLOW, SLOW_VMS = 1000, 100
 # What hawserd writes, too: a time and the line.
-RSYSLOG = """global(workDirectory="%(dir)s")
+RSYSLOG = """global(workDirectory="%(dir)s" net.enableDNS="off")
 module(load="imptcp")
 template(name="line" type="string" string="%%timegenerated:::date-rfc3339%% %%rawmsg%%\\n")
 input(type="imptcp" path="%(dir)s/rsyslog.sock" unlink="on" supportOctetCountedFraming="off")
@@ -46,38 +45,20 @@ def configuration():
     return json.dumps({"hostname": "guest", "process": {"args": ["/bin/service", "--serve"], "env": env}})
 
 
-def family(pid):
-    """A process and its descendants."""
-    pids, at = [pid], 0
-    while at < len(pids):
-        for task in Path("/proc/%d/task" % pids[at]).iterdir():
-            pids += [int(child) for child in (task / "children").read_text().split()]
-        at += 1
-    return pids
-
-
-def cpu_s(pid):
-    """The scheduler's own count, in ns: the clock of a process, by its number."""
-    return sum(time.clock_gettime(~one << 3 | 2) for one in family(pid))
-
-
 def anonymous_kib(pid):
     kib = 0
-    for one in family(pid):
+    for one in guest.family(pid):
         for line in open("/proc/%d/status" % one):
             if line.startswith("RssAnon:"):
                 kib += int(line.split()[1])
     return kib
 
 
-class Fleet:
+class Fleet(guest.Directory):
     """hawserd and as many machines as are asked for, and the processes that are their guests."""
 
     def __init__(self, machines, **config):
-        self.dir = Path(tempfile.mkdtemp(prefix="hawser-fleet-"))
-        self.processes = []
-        for name in "run", "state", "vms":
-            (self.dir / name).mkdir()
+        super().__init__()
         text = configuration()
         for i in range(machines):
             vm = self.dir / ("vms/g%05d" % i)
@@ -88,37 +69,10 @@ class Fleet:
         config.setdefault("graceMs", 60000)
         # One machine of few boots more often than any real one.
         config.setdefault("limits", {"helloRateVm": 0, "logRateVm": 0})
-        (self.dir / "hawserd.json").write_text(json.dumps(config))
-
-    def __enter__(self):
-        try:
-            self.start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        for process in reversed(self.processes):
-            process.terminate()
-            process.wait()
-        shutil.rmtree(self.dir)
-
-    def spawn(self, *command, **more):
-        process = subprocess.Popen(guest.CHILD + [str(word) for word in command], cwd=self.dir, **more)
-        self.processes.append(process)
-        return process
+        self.config = config
 
     def start(self):
-        ready, told = os.pipe()
-        self.hawserd = self.spawn(guest.TOP / "build/hawserd", "--config", self.dir / "hawserd.json", "--vms",
-                                  self.dir / "vms", "--state", self.dir / "state", "--runtime", self.dir / "run",
-                                  "--log-level", "error", "--ready-fd", told, pass_fds=[told],
-                                  stderr=open(self.dir / "hawserd.err", "w"))
-        os.close(told)
-        if os.read(ready, 1) != b"\n":
-            raise RuntimeError("hawserd: " + (self.dir / "hawserd.err").read_text())
-        os.close(ready)
+        self.start_hawserd(self.config, "--log-level", "error")
         self.pid = self.hawserd.pid
         self.guests = self.more_guests()
 
@@ -132,8 +86,7 @@ class Fleet:
         process.stdin.write(" ".join(str(word) for word in words) + "\n")
         line = process.stdout.readline().split()
         if not line:
-            raise RuntimeError("fleet ended instead of doing: %s; hawserd: %s" % (
-                words, (self.dir / "hawserd.err").read_text()[-2000:]))
+            raise RuntimeError("fleet ended instead of doing: %s; hawserd: %s" % (words, self.complaints()))
         ns, n, *rest = (int(word) for word in line[1:])
         return (ns / 1e9, n, *(each / 1e6 for each in rest))
 
@@ -145,28 +98,27 @@ def curve(counts):
             nothing = anonymous_kib(empty.pid)
         with Fleet(n) as fleet:
             at_once = min(n, AT_ONCE)
-            cpu = cpu_s(fleet.pid)
+            cpu = guest.cpu_s(fleet.pid)
             boots = fleet.order("boot", 0, n, at_once)
-            cpu = (cpu_s(fleet.pid) - cpu) / n
+            cpu = (guest.cpu_s(fleet.pid) - cpu) / n
             fleet.order("log", 0, n, at_once)
             again = fleet.order("reboot", 0, n, at_once, max(n, BOOTS // 4))
             time.sleep(1)
-            idle = cpu_s(fleet.pid)
+            idle = guest.cpu_s(fleet.pid)
             time.sleep(IDLE_S)
-            idle = (cpu_s(fleet.pid) - idle) / IDLE_S * 100
+            idle = (guest.cpu_s(fleet.pid) - idle) / IDLE_S * 100
             kib = (anonymous_kib(fleet.pid) - nothing) / n
             yield n, kib, n / boots[0], cpu * 1e6, again[2], again[3], idle
 
 
 def latency(most):
-    """Median and p99 of boots with most guests connected, over those with few, one after the other and again."""
+    """(median, p99, max) of boots with few guests connected and with most, one after the other and again."""
     with Fleet(FEW) as few, Fleet(most) as many:
         for fleet, n in (few, FEW), (many, most):
             fleet.order("boot", 0, n, AT_ONCE)
             fleet.order("log", 0, n, AT_ONCE)
-        samples = [(few.order("reboot", 0, FEW, AT_ONCE, BOOTS), many.order("reboot", 0, most, AT_ONCE, BOOTS))
-                   for _ in range(ROUNDS)]
-    return [[statistics.median(pair[which][at] for pair in samples) for at in (2, 3)] for which in (0, 1)]
+        return zip(*[[fleet.order("reboot", 0, n, AT_ONCE, BOOTS)[2:] for fleet, n in ((few, FEW), (many, most))]
+                     for _ in range(ROUNDS)])
 
 
 def settled_size(path):
@@ -192,20 +144,20 @@ def ingest(each):
     with Fleet(LOGGERS) as fleet:
         fleet.order("boot", 0, LOGGERS, AT_ONCE)
         fleet.order("log", 0, LOGGERS, AT_ONCE)
-        cpu = cpu_s(fleet.pid)
+        cpu = guest.cpu_s(fleet.pid)
         fleet.order("records", 0, LOGGERS, each, total)
-        ours = cpu_s(fleet.pid) - cpu
+        ours = guest.cpu_s(fleet.pid) - cpu
         lines = sum(path.read_bytes().count(b" stdout ") for path in fleet.dir.glob("state/logs/*/text.log"))
         if lines != total:
             raise RuntimeError("hawserd acknowledged %d records, and has %d" % (total, lines))
         pid = rsyslogd(fleet)
-        cpu = cpu_s(pid)
+        cpu = guest.cpu_s(pid)
         fleet.order("feed", fleet.dir / "rsyslog.sock", LOGGERS, each, total)
         settled_size(fleet.dir / "rsyslog.out")
-        theirs = cpu_s(pid) - cpu
+        theirs = guest.cpu_s(pid) - cpu
         lines = (fleet.dir / "rsyslog.out").read_bytes().count(b".\n")
         if lines != total:
-            print("  rsyslogd has %d of %d records" % (lines, total))
+            raise RuntimeError("rsyslogd has %d of %d records" % (lines, total))
     return total / ours, total / theirs
 
 
@@ -231,38 +183,63 @@ def hostile():
                     ill.terminate()
                     ill.wait()
                     time.sleep(0.5)
-    return [[statistics.median(sample[at] for sample in samples) for at in range(3)] for samples in (alone, beside)]
+    return alone, beside
+
+
+def curve_table(most):
+    table = Table("host_curve", "What a guest costs hawserd, by the number of guests", [
+        ("KiB each", 1), ("boots/s", 0), ("CPU, µs a boot", 0), ("boot, median, ms", 2), ("boot, p99, ms", 2),
+        ("idle, % of a processor", 2)], chart={"kind": "curves", "along": "guests", "panels": [
+            {"title": "memory, KiB each", "columns": [0], "names": ["hawserd"], "log": True},
+            {"title": "processor, µs a boot", "columns": [2], "names": ["hawserd"]},
+            {"title": "boot, ms", "columns": [3, 4], "names": ["median", "p99"], "own": 2},
+            {"title": "idle, % of a processor", "columns": [5], "names": ["hawserd"]}]})
+    for n, *row in curve([n for n in (1, 10, 100, 1000, 3000, 10000) if n < most] + [most]):
+        names = "kib", "boots_per_s", "cpu_us_per_boot", "boot_ms", "boot_p99_ms", "idle_cpu_pct"
+        table.add("%d" % n, *[("host_curve_%d_%s" % (n, name), value) for name, value in zip(names, row)])
+    table.note("boots are timed from connect() to the close that answers APPLIED, %d at once" % AT_ONCE)
+    table.note("KiB: hawserd's anonymous memory (RssAnon) less that of one without machines; not the kernel's")
+    return table, {"host_guests": most, "host_kib_per_guest": row[0], "host_boots_per_s": row[1],
+                   "host_idle_cpu_pct": row[5]}
+
+
+def ratio(samples, others, at):
+    return statistics.median(one[at] for one in samples) / statistics.median(one[at] for one in others)
+
+
+def latency_table(most):
+    few, many = latency(most)
+    alone, beside = hostile()
+    table = Table("host_latency", "Boots of honest guests", [("median, ms", 2), ("p99, ms", 2), ("records/s", 0)],
+                  chart={"kind": "bars", "columns": [0, 1]})
+    for label, samples in (("%d connected" % FEW, few), ("%d connected" % most, many), ("alone", alone),
+                           ("beside ill-behaved guests", beside)):
+        median, p99, last = (list(column) for column in zip(*samples))
+        table.add(label, median, p99, last if samples in (alone, beside) else None, own=True)
+    table.note("ill-behaved: %d connections that send a byte now and then, and a guest that floods the log" % SLOW)
+    return table, {"host_boot_median_ratio": ratio(many, few, 0), "host_boot_p99_ratio": ratio(many, few, 1),
+                   "host_hostile_median_ratio": ratio(beside, alone, 0),
+                   "host_hostile_p99_ratio": ratio(beside, alone, 1),
+                   "host_hostile_records_ratio": ratio(beside, alone, 2)}
+
+
+def ingest_table():
+    each = 1, 10, 280
+    rates = [list(zip(*[ingest(n) for _ in range(INGEST_ROUNDS)])) for n in each]
+    table = Table("host_ingest", "Log ingest of %d guests: records per CPU second" % LOGGERS,
+                  [("%d records a write" % n, 0) for n in each], chart={"kind": "bars", "columns": [0, 1, 2]})
+    table.add("hawserd", *[("host_ingest_%d_per_cpu_s" % n, list(ours)) for n, (ours, _) in zip(each, rates)],
+              own=True)
+    table.add("rsyslogd", *[("host_ingest_%d_rsyslog_per_cpu_s" % n, list(theirs))
+                            for n, (_, theirs) in zip(each, rates)])
+    ratios = [statistics.median(ours) / statistics.median(theirs) for ours, theirs in rates]
+    table.note("times rsyslogd's: %s" % ", ".join("%.2f" % one for one in ratios))
+    table.note("records of %d bytes; rsyslogd: imptcp on a Unix socket to omfile, which acknowledges nothing" % LINE)
+    flat = {"host_ingest_%d_vs_rsyslog" % n: one for n, one in zip(each, ratios)}
+    return table, {**flat, "host_ingest_vs_rsyslog": min(ratios)}
 
 
 def measure(_):
     most = most_guests()
-    flat = {}
-    print("  what guests cost hawserd; boots are timed from connect() to the close that answers APPLIED, %d at once"
-          % AT_ONCE)
-    print("  %7s %10s %9s %12s %10s %10s %8s" % ("guests", "KiB each", "boots/s", "CPU, us/boot", "median, ms",
-                                                 "p99, ms", "idle, %"))
-    for row in curve([n for n in (1, 10, 100, 1000, 3000, 10000) if n < most] + [most]):
-        print("  %7d %10.1f %9.0f %12.0f %10.2f %10.2f %8.3f" % row, flush=True)
-        flat["host_curve_%d" % row[0]] = [round(value, 3) for value in row[1:]]
-    flat.update(host_guests=most, host_kib_per_guest=row[1], host_boots_per_s=row[2],
-                host_idle_cpu_pct=row[6])
-    print("  KiB: hawserd's anonymous memory (RssAnon) less that of one without machines; the kernel's is not in it")
-    few, many = latency(most)
-    print("  boots with %d connected: median %.2f ms, p99 %.2f ms; with %d: %.2f ms, %.2f ms" % (
-        FEW, *few, most, *many))
-    flat.update(host_boot_median_ratio=many[0] / few[0], host_boot_p99_ratio=many[1] / few[1])
-    ratios = []
-    for each in 1, 10, 280:
-        ours, theirs = ingest(each)
-        ratios.append(ours / theirs)
-        print("  %3d records a write: hawserd %8.0f, rsyslogd %8.0f records per CPU second: %5.2f times" % (
-            each, ours, theirs, ratios[-1]))
-        flat["host_ingest_%d_per_cpu_s" % each] = ours
-        flat["host_ingest_%d_vs_rsyslog" % each] = ratios[-1]
-    flat["host_ingest_vs_rsyslog"] = min(ratios)
-    alone, beside = hostile()
-    print("  honest boots alone: median %.2f ms, p99 %.2f ms, %.0f records/s" % tuple(alone))
-    print("  beside %d slow connections and a flood: median %.2f ms, p99 %.2f ms, %.0f records/s" % (SLOW, *beside))
-    flat.update(host_hostile_median_ratio=beside[0] / alone[0], host_hostile_p99_ratio=beside[1] / alone[1],
-                host_hostile_records_ratio=beside[2] / alone[2])
-    return {key: round(value, 3) if isinstance(value, float) else value for key, value in flat.items()}
+    tables, figures = zip(curve_table(most), latency_table(most), ingest_table())
+    return list(tables), {key: value for flat in figures for key, value in flat.items()}

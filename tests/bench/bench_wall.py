@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """From the command to the guest's exit: hawser run examples/hello, wall clock."""
-import statistics
+import os
 import subprocess
 import time
 
-RUNS = 7
+from report import Table
+
+RUNS = int(os.environ.get("BENCH_WALL_RUNS", 7))
 
 
 def measure(top):
@@ -13,6 +15,6 @@ def measure(top):
         start = time.monotonic()
         subprocess.run([top / "build/hawser", "run", "--private", "--quiet", top / "examples/hello"], check=True)
         samples.append(time.monotonic() - start)
-    median = statistics.median(samples)
-    print("  %-28s %6.2f s median of %d, %.2f to %.2f" % ("whole run", median, RUNS, min(samples), max(samples)))
-    return {"run_wall_s": round(median, 3), "run_wall_s_samples": [round(s, 3) for s in samples]}
+    table = Table("wall", "A whole run", [("s", 2)])
+    table.add("hawser run examples/hello", ("run_wall_s", samples), own=True)
+    return [table], {}

@@ -14,6 +14,8 @@
  *     end FIRST COUNT AT_ONCE               END, and the end of the session
  *     visit FIRST COUNT AT_ONCE TIMES       connect, HELLO, and gone: at the first answer, or every other one at once
  *     feed PATH COUNT EACH TIMES            the same records as lines into COUNT connections to PATH, EACH in a write
+ *     hold PATH COUNT                       COUNT connections to PATH, for ever
+ *     cpu PID                               what that process took of the processor, as NS
  *     machines TEMPLATE VMS COUNT           makes their directories, of links to what TEMPLATE has
  *     hostile FIRST COUNT EACH FLOODER      EACH slow connections to COUNT machines, for ever, and one that floods
  *
@@ -530,6 +532,24 @@ static void run_feed(const char *path, uint64_t total)
 	fflush(stdout);
 }
 
+static void run_hold(const char *path)
+{
+	for (unsigned i = 0; i < count; i++)
+		unix_connect(path);
+	printf("done 0 %u 0 0 0\n", count);
+	fflush(stdout);
+}
+
+static void run_cpu(unsigned pid)
+{
+	clockid_t clock;
+
+	if (clock_getcpuclockid((pid_t)pid, &clock))
+		die("there is no process %u", pid);
+	printf("done %llu 1 0 0 0\n", (unsigned long long)now_ns(clock));
+	fflush(stdout);
+}
+
 /* --- and guests that mean harm ----------------------------------------------------------------------------------- */
 
 struct slow {
@@ -634,6 +654,14 @@ static void obey(const char *order)
 
 	if (sscanf(order, "feed %107s %u %u %llu", path, &count, &each, &fourth) == 4) {
 		run_feed(path, fourth);
+		return;
+	}
+	if (sscanf(order, "hold %107s %u", path, &count) == 2) {
+		run_hold(path);
+		return;
+	}
+	if (sscanf(order, "cpu %u", &third) == 1) {
+		run_cpu(third);
 		return;
 	}
 	if (sscanf(order, "machines %107s %107s %u", path, vms, &count) == 3) {

@@ -39,8 +39,8 @@ def compile_host(name):
 
 
 def with_libraries(program):
-    """--add options of scripts/initramfs for a program of this machine and the libraries it is linked to."""
-    program = os.path.realpath(shutil.which(program))
+    """--add options of scripts/initramfs for a program or library of this machine, and the libraries it needs."""
+    program = os.path.realpath(shutil.which(program) or program)
     files = [program] + re.findall(r"(/\S+) \(0x", output("ldd", program))
     return [word for path in files for word in ("--add", "%s:%s:755" % (os.path.realpath(path), path))]
 
@@ -64,8 +64,23 @@ def tsc_khz():
     return ticks * 1000000 // now
 
 
+def family(pid):
+    """A process and its descendants."""
+    pids, at = [pid], 0
+    while at < len(pids):
+        for task in Path("/proc/%d/task" % pids[at]).iterdir():
+            pids += [int(child) for child in (task / "children").read_text().split()]
+        at += 1
+    return pids
+
+
+def cpu_s(pid):
+    """The scheduler's own count, in ns: the clock of a process, by its number."""
+    return sum(time.clock_gettime(~one << 3 | 2) for one in family(pid))
+
+
 class Directory:
-    """A guest and what it needs, in a directory of its own; all ended with the `with` block."""
+    """What is measured and what it needs, in a directory of its own; all started and ended with the `with` block."""
 
     def __init__(self):
         self.dir = Path(tempfile.mkdtemp(prefix="hawser-bench-"))
@@ -73,7 +88,15 @@ class Directory:
         self.processes = []
 
     def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
+
+    def start(self):
+        pass
 
     def __exit__(self, *_):
         for process in reversed(self.processes):
@@ -92,6 +115,25 @@ class Directory:
                 return
             time.sleep(0.01)
         raise RuntimeError("%s does not come" % path)
+
+    def start_hawserd(self, config, *options):
+        """With the directories of the machines as they are in vms/."""
+        for name in "run", "state", "vms":
+            (self.dir / name).mkdir(exist_ok=True)
+        (self.dir / "hawserd.json").write_text(json.dumps(config))
+        ready, told = os.pipe()
+        self.hawserd = self.spawn(TOP / "build/hawserd", "--config", self.dir / "hawserd.json", "--vms",
+                                  self.dir / "vms", "--state", self.dir / "state", "--runtime", self.dir / "run",
+                                  "--ready-fd", told, *options, pass_fds=[told],
+                                  stderr=open(self.dir / "hawserd.err", "w"))
+        os.close(told)
+        if os.read(ready, 1) != b"\n":
+            raise RuntimeError("hawserd: " + self.complaints())
+        os.close(ready)
+
+    def complaints(self):
+        """What hawserd says."""
+        return (self.dir / "hawserd.err").read_text()[-2000:]
 
     def start_device(self):
         self.device = self.spawn(TOP / "build/vhost-device-vsock", "--guest-cid", 42, "--socket", "vm.sock",
@@ -131,33 +173,15 @@ class Machine(Directory):
         super().__init__()
         self.image, self.kernel, self.memory = image, kernel, memory
         self.log = self.dir / "state/logs/vm/text.log"
-        for name in "run", "state", "vms/vm":
-            (self.dir / name).mkdir(parents=True)
+        (self.dir / "vms/vm").mkdir(parents=True)
         vm.setdefault("hawser", {})["socket"] = str(self.base)
         (self.dir / "vms/vm/vm.json").write_text(json.dumps(vm))
         if files:
             os.rename(files, self.dir / "vms/vm/files")
 
-    def __enter__(self):
-        try:
-            self.start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
     def start(self):
         # The log is one file: it is read as a whole.
-        (self.dir / "hawserd.json").write_text('{ "vsock": false, "log": { "maxBytes": 0 },'
-                                               ' "limits": { "logRateVm": 0 } }')
-        ready, told = os.pipe()
-        self.hawserd = self.spawn(TOP / "build/hawserd", "--config", self.dir / "hawserd.json", "--vms",
-                                  self.dir / "vms", "--state", self.dir / "state", "--runtime", self.dir / "run",
-                                  "--ready-fd", told, pass_fds=[told], stderr=open(self.dir / "hawserd.err", "w"))
-        os.close(told)
-        if os.read(ready, 1) != b"\n":
-            raise RuntimeError("hawserd: " + (self.dir / "hawserd.err").read_text())
-        os.close(ready)
+        self.start_hawserd({"vsock": False, "log": {"maxBytes": 0}, "limits": {"logRateVm": 0}})
         self.start_device()
         self.start_qemu(self.kernel, self.image, "tsc_early_khz=%d" % tsc_khz(), memory=self.memory)
 

@@ -7,12 +7,13 @@
  *     blocks stdout BYTES     one write for each 32 KiB, which are 256 lines
  *     lines PROGRAM BYTES     the same into a FIFO, /tmp/fifo, that `sh -c PROGRAM` reads
  *     blocks raw:PORT BYTES   the same straight to the host's vsock port, until the reader there has answered
+ *     lines serial BYTES      the same to the serial console, between the answers
  *     read raw:PORT BYTES     reads that much from the host's vsock port, in pieces of up to 32 KiB
  *     memory                  private memory of the relay and its keeper
  *     end
  *
  * The answers: "begin" right before the first write; "done NS CPU": how long the writing took, and what the carriers,
- * relay and keeper or PROGRAM, took of the processor meanwhile; "memory HOW KIB...".
+ * relay and keeper or PROGRAM, or this program where there are none, took of the processor meanwhile; "memory HOW KIB...".
  */
 #include <dirent.h>
 #include <errno.h>
@@ -199,18 +200,31 @@ static void drained(int pipe)
 	sleep_ms(300);
 }
 
-static void measure(int fd, bool blocks, uint64_t bytes, const pid_t *carriers, int n)
+/* The reader has everything. */
+static void answered(int fd)
 {
-	uint64_t cpu = cpu_ns(carriers, n), start, took;
+	char answer;
+
+	if (read(fd, &answer, 1) != 1)
+		die("the reader's answer");
+}
+
+static void sent(int tty)
+{
+	tcdrain(tty);
+}
+
+static void measure(int fd, bool blocks, uint64_t bytes, const pid_t *carriers, int n, void (*wait)(int fd))
+{
+	uint64_t cpu, start, took;
 
 	fprintf(serial, "begin\n");
+	cpu = cpu_ns(carriers, n);
 	start = clock_ns(CLOCK_MONOTONIC);
 	(blocks ? write_blocks : write_lines)(fd, bytes);
 	took = clock_ns(CLOCK_MONOTONIC) - start;
-	if (n > 0) {
-		drained(fd);
-		cpu = cpu_ns(carriers, n) - cpu;
-	}
+	wait(fd);
+	cpu = cpu_ns(carriers, n) - cpu;
 	fprintf(serial, "done %llu %llu\n", (unsigned long long)took, (unsigned long long)cpu);
 }
 
@@ -220,7 +234,7 @@ static void by_stdout(bool blocks, uint64_t bytes)
 {
 	pid_t pids[CARRIERS];
 
-	measure(1, blocks, bytes, pids, find("hawser-", pids));
+	measure(1, blocks, bytes, pids, find("hawser-", pids), drained);
 }
 
 static void by_program(const char *program, bool blocks, uint64_t bytes)
@@ -240,7 +254,7 @@ static void by_program(const char *program, bool blocks, uint64_t bytes)
 	if (fd < 0)
 		die(FIFO);
 	sleep_ms(100);           /* it opens the FIFO first, then the vsock */
-	measure(fd, blocks, bytes, &pid, 1);
+	measure(fd, blocks, bytes, &pid, 1, drained);
 	close(fd);
 	waitpid(pid, NULL, 0);
 }
@@ -249,17 +263,22 @@ static void by_vsock(uint32_t port, bool blocks, uint64_t bytes)
 {
 	struct address host = address_vsock(2, port);
 	int fd = dial(&host, false, 1000);
-	char answer;
+	pid_t pid = getpid();
 
 	if (fd < 0) {
 		errno = -fd;
 		die("dial");
 	}
 	fcntl(fd, F_SETFL, 0);
-	measure(fd, blocks, bytes, NULL, 0);
-	if (read(fd, &answer, 1) != 1)
-		die("the reader's answer");
+	measure(fd, blocks, bytes, &pid, 1, answered);
 	close(fd);
+}
+
+static void by_serial(bool blocks, uint64_t bytes)
+{
+	pid_t pid = getpid();
+
+	measure(fileno(serial), blocks, bytes, &pid, 1, sent);
 }
 
 static void from_vsock(uint32_t port, uint64_t bytes)
@@ -306,6 +325,8 @@ static void obey(char *order)
 		from_vsock((uint32_t)atoi(what + 4), bytes);
 	else if (strcmp(what, "stdout") == 0)
 		by_stdout(blocks, bytes);
+	else if (strcmp(what, "serial") == 0)
+		by_serial(blocks, bytes);
 	else if (strncmp(what, "raw:", 4) == 0)
 		by_vsock((uint32_t)atoi(what + 4), blocks, bytes);
 	else

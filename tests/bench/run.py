@@ -1,41 +1,121 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Measures, prints tables, and writes every figure into one flat object, build/bench.json. Asserts nothing.
+"""Measures, and writes one report. Asserts nothing.
 
-usage: run.py [NAME...]      only those tables; their figures replace the old ones in build/bench.json
+usage: run.py [--kept | --docs] [NAME...]
+
+With names, only these parts are measured, and the report is of these; with --kept nothing is, and the report is of
+what was measured last of each part; with --docs that report goes into docs/, too.
+
+Into build/: bench.json, every figure in one flat object; bench/samples.json, all samples of the last run of each
+part; bench/RESULTS.md and bench/*.svg, the report.
 """
 import importlib
 import json
-import platform
+import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import draw
+import report
+
 TOP = Path(__file__).resolve().parent.parent.parent
-RESULTS = TOP / "build/bench.json"
-TABLES = ["wall", "boot", "files", "log", "host", "many"]
+BUILT = TOP / "build/bench"
+PARTS = ["wall", "boot", "files", "log", "host", "many"]
+
+
+def said(*command, pattern="(.*)"):
+    """The first thing like that in what a command prints."""
+    text = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=TOP).stdout
+    found = re.search(pattern, text)
+    return found.group(1) if found else "?"
 
 
 def machine():
-    model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    qemu = subprocess.run(["qemu-system-x86_64", "--version"], text=True, stdout=subprocess.PIPE).stdout
-    return "%s, Linux %s, %s" % (model, platform.release(), qemu.split("\n")[0])
+    """(what, which): of a machine nothing that tells it from others of its kind."""
+    cpus = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    busybox = subprocess.run(["strings", TOP / "build/busybox"], text=True, stdout=subprocess.PIPE).stdout
+    version = r"\b(\d+\.\d[\w.+~:-]*)"
+    return [
+        ("processors", "%d × %s" % (len(cpus), cpus[0] if cpus else "?")),
+        ("memory", "%.0f GiB" % memory),
+        ("host", "Linux %s, %s" % (re.match(r"[\d.]+", os.uname().release).group(0),
+                                   said("sh", "-c", ". /etc/os-release; echo $PRETTY_NAME"))),
+        ("guest", "Linux %s, %s, under QEMU's TCG" % (
+            said("readlink", "-f", "build/kernel", pattern=r"microvm-([\d.]+)"),
+            (re.search(r"BusyBox v[\d.]+", busybox) or ["?"])[0])),
+        ("QEMU", said("qemu-system-x86_64", "--version", pattern=version)),
+        ("socat", said("socat", "-V", pattern="socat version " + version)),
+        ("rsyslogd", said("rsyslogd", "-v", pattern="rsyslogd  " + version)),
+        ("systemd", said("systemctl", "--version", pattern=r"\(([^)]+)\)")),
+    ]
+
+
+def measure(name):
+    module = importlib.import_module("bench_" + name)
+    print("\n%s" % module.__doc__.strip().split("\n")[0], flush=True)
+    began = time.time()
+    tables, figures = module.measure(TOP)
+    return {"title": module.__doc__.strip().split("\n")[0], "when": time.strftime("%F %H:%M UTC", time.gmtime(began)),
+            "took_s": round(time.time() - began), "commit": said("git", "describe", "--always", "--dirty"),
+            "settings": {key: value for key, value in sorted(os.environ.items()) if key.startswith("BENCH_")},
+            "tables": [table.data for table in tables], "figures": figures}
+
+
+def markdown(kept, names, pictures):
+    text = ["# Results", "", "What `make bench` measured, written by it. [PROOF.md](PROOF.md) says what each part is, "
+            "and what it does not show.", "", "| machine | |", "|---|---|"]
+    text += ["| %s | %s |" % pair for pair in machine()] + [""]
+    for name in names:
+        part = kept[name]
+        settings = "".join("%s=%s " % pair for pair in part["settings"].items())
+        text += ["## %s" % part["title"], "", "`%smake bench BENCH=%s`, %s, commit %s, %d s." % (
+            settings, name, part["when"], part["commit"], part["took_s"]), ""]
+        for table in part["tables"]:
+            text += report.markdown(table, pictures)
+    return "\n".join(text).rstrip() + "\n"
+
+
+def publish(kept, names, directory, pictures):
+    """The report of these parts; pictures: where, from there."""
+    (directory / pictures).mkdir(exist_ok=True)
+    for name in names:
+        for table in kept[name]["tables"]:
+            if table["chart"]:
+                (directory / pictures / (table["name"] + ".svg")).write_text(draw.picture(table))
+    (directory / "RESULTS.md").write_text(markdown(kept, names, pictures))
 
 
 def main():
-    wanted = sys.argv[1:] or TABLES
-    unknown = set(wanted) - set(TABLES)
-    if unknown:
-        sys.exit("run.py: there is no table %s; there are: %s" % (", ".join(sorted(unknown)), ", ".join(TABLES)))
-    figures = json.loads(RESULTS.read_text()) if RESULTS.exists() and sys.argv[1:] else {}
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
-    print("machine: %s" % machine())
-    for name in wanted:
-        module = importlib.import_module("bench_" + name)
-        print("\n%s" % module.__doc__.strip().split("\n")[0])
-        figures.update(module.measure(TOP))
-        RESULTS.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
-    print("\nwritten to %s" % RESULTS.relative_to(TOP))
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__.strip())
+        return 0
+    options = {word for word in sys.argv[1:] if word.startswith("-")}
+    wanted = [word for word in sys.argv[1:] if word not in options]
+    if options - {"--kept", "--docs"} or set(wanted) - set(PARTS):
+        sys.exit("usage: run.py [--kept | --docs] [NAME...]; there are: %s" % ", ".join(PARTS))
+    BUILT.mkdir(parents=True, exist_ok=True)
+    path = BUILT / "samples.json"
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    names = [name for name in wanted or PARTS if not options or name in kept]
+    for what, which in machine():
+        print("%-10s  %s" % (what, which))
+    for name in names:
+        if not options:
+            kept[name] = measure(name)
+            path.write_text(json.dumps(kept, indent=1) + "\n")
+        for table in kept[name]["tables"]:
+            print("\n" + "\n".join(report.lines(table)), flush=True)
+    figures = {key: value for part in kept.values() for key, value in report.figures(part).items()}
+    (TOP / "build/bench.json").write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
+    publish(kept, names, BUILT, ".")
+    if "--docs" in options:
+        publish(kept, names, TOP / "docs", "bench")
+    print("\nbuild/bench.json, build/bench/RESULTS.md, build/bench/samples.json")
     return 0
 
 
