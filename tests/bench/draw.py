@@ -177,7 +177,7 @@ def panel(table, spec, left, right, top, bottom):
                  text(along.at(tick), bottom + 17, name, "middle", 11, FAINT)]
     at = left
     for i, (points, name) in enumerate(zip(series, spec["names"])):
-        fill = SHADES[spec.get("own", 1) + 2] if i >= spec.get("own", 1) else [OWN, "#17a398"][i]
+        fill = FAINT if i >= spec.get("own", 1) else SHADES[i]
         body += [box(at, top - 25, 10, 10, fill), text(at + 15, top - 16, name, size=11)]
         at += 15 + 6.2 * len(name) + 16
         body.append('<polyline fill="none" stroke="%s" stroke-width="2" points="%s"/>' % (
