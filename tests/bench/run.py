@@ -67,8 +67,9 @@ def measure(name):
 
 
 def markdown(kept, names, pictures):
-    text = ["# Results", "", "What `make bench` measured, written by it. [PROOF.md](PROOF.md) says what each part is, "
-            "and what it does not show.", "", "| machine | |", "|---|---|"]
+    text = ["# Results", "",
+            "What `make bench` measured, written by it. [PROOF.md](PROOF.md) says what each part is, and what it "
+            "does not show.", "", "| machine | |", "|---|---|"]
     text += ["| %s | %s |" % pair for pair in machine()] + [""]
     for name in names:
         part = kept[name]
