@@ -10,7 +10,6 @@
 #define HOST_LINE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 #include "../vsock/wire.h"

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../vsock/address.h"
 #include "../vsock/log.h"
 #include "channel.h"
 #include "control.h"

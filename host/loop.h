@@ -9,7 +9,6 @@
 #ifndef HOST_LOOP_H
 #define HOST_LOOP_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 enum loop_kind {

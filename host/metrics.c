@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "boot.h"
 #include "daemon.h"
 #include "metrics.h"
 

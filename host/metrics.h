@@ -9,9 +9,7 @@
 #define HOST_METRICS_H
 
 #include <stddef.h>
-#include <stdint.h>
 
-#include "problem.h"
 
 struct daemon;
 struct metrics_client;

@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 #include <sys/stat.h>
 
+#include "../vsock/address.h"
 #include "loop.h"
 #include "names.h"
 #include "secret.h"

@@ -7,7 +7,6 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "../vsock/log.h"
 #include "channel.h"
 #include "listen.h"
 #include "reader.h"

@@ -31,7 +31,6 @@
 
 #include "run.h"
 #include "run_state.h"
-#include "show.h"
 #include "signals.h"
 
 static const char *const helper_names[HELPERS] = { "hawserd", "vhost-device-vsock", "QEMU" };

@@ -3,7 +3,6 @@
  * Our standard input is the program's: by way of a control session whose verb is FEED, which hawserd dials for us once
  * the guest has its configuration. It is read only as the guest gives credit for it, so nothing grows.
  */
-#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../vsock/log.h"
 #include "daemon.h"
 #include "metrics.h"
 #include "scrape.h"

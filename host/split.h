@@ -26,7 +26,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../vsock/address.h"
 #include "../vsock/wire.h"
 #include "problem.h"
 #include "vmconfig.h"

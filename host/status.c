@@ -3,7 +3,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "boot.h"
 #include "daemon.h"
 #include "json.h"
 #include "status.h"

@@ -10,7 +10,6 @@
 #include "control.h"
 #include "event.h"
 #include "mount.h"
-#include "power.h"
 #include "root.h"
 #include "tree.h"
 

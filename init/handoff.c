@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "apply.h"
-#include "event.h"
 #include "handoff.h"
 #include "note.h"
 #include "notify.h"

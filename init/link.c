@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "../vsock/log.h"
 #include "clock.h"
 #include "entries.h"
 #include "event.h"

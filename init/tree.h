@@ -6,7 +6,6 @@
 #ifndef INIT_TREE_H
 #define INIT_TREE_H
 
-#include <stdint.h>
 
 #include "../vsock/wire.h"
 

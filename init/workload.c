@@ -3,9 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -13,7 +11,6 @@
 
 #include "../vsock/log.h"
 #include "apply.h"
-#include "clock.h"
 #include "event.h"
 #include "feed.h"
 #include "note.h"

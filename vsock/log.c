@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "log.h"
 
