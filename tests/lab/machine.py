@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -59,26 +60,29 @@ class Lab(Guest):
                   for name, more in (("root", ["ro", "cache=loose"]), ("share", []))]
         args = ["sh", "/lab/start", sys.executable, str(HERE / "run.py")]
         directory = self.hawserd.vm("lab", hostname="lab", process={"args": args}, mounts=mounts,
-                                    hawser={"socket": self.base, "log": {"whenFull": "block"}})
+                                    hawser={"socket": self.base, "control": ["ping"],
+                                            "log": {"whenFull": "block"}})
         (directory / "files/lab").mkdir(parents=True)
         (directory / "files/lab/start").write_text((HERE / "start").read_text())
 
     # --- what comes out of it ---------------------------------------------------------------------------------------
 
     def _look(self):
-        """New reports. Also knocks at the lab's own door when asked to. True: there was something new."""
+        """New reports. Also does what the lab asks of its host. True: there was something new."""
         path, before = self.share / "reports", len(self.lines)
         if path.exists():
             with open(path) as file:
                 whole = file.read().split("\n")[:-1]
             self.lines += [json.loads(line) for line in whole[before:]]
-        if (self.share / "knock").exists():
-            (self.share / "knock").unlink()
-            self._knock()
+        for question, ask in ("knock", self._knock), ("ping", self._ping):
+            if (self.share / question).exists():
+                (self.share / question).unlink()
+                (self.share / "answer").write_text(ask())
+                (self.share / "answer").rename(self.share / (question + "ed"))
         return len(self.lines) > before
 
     def _knock(self):
-        """A boot session's beginning, from the lab's host: what is answered goes to the file knocked."""
+        """A boot session's beginning, from the lab's host, and what is answered."""
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(PATIENCE_S)
             sock.connect(self.base)
@@ -86,8 +90,13 @@ class Lab(Guest):
             answer = b""
             while part := sock.recv(4096):
                 answer += part
-        (self.share / "answer").write_text(answer.hex())
-        (self.share / "answer").rename(self.share / "knocked")
+        return answer.hex()
+
+    def _ping(self):
+        tool = os.path.join(self.kit.top, "build/hawser")
+        done = subprocess.run([tool, "ping", "--runtime", self.hawserd.run, "lab"], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        return done.stdout
 
     def reports(self, test):
         """The reports of that test, as they come."""

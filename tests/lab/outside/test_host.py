@@ -27,3 +27,10 @@ def test_its_guests_never_came_here(lab):
     assert canary.encode() not in lab.hawserd.text("lab") + lab.hawserd.text("lab", "json.log")
     counters = lab.hawserd.status(None)["counters"]
     assert counters["boots"] == 1 and counters["applied"] == 1
+
+
+def test_its_log_has_who_asked_for_control(lab):
+    """Its own programs and its guests, which it turned away."""
+    said = lab.hawserd.text("lab").decode()
+    for cid in 1, 77:
+        assert "control: refused a connection from CID %d: it is not the host" % cid in said
