@@ -102,7 +102,7 @@ static void signal_workload(struct ctl *session, const struct wire_control *verb
 
 	if (note_read(TOOL_SUPERVISOR, &by, sizeof by))
 		result = syscall(SYS_rt_sigqueueinfo, by.pid, TOOL_SIGNAL, &info);
-	else if (power_alone())          /* PID 1 is the program */
+	else if (power_init())           /* PID 1 is the program */
 		result = kill(1, (int)verb->number);
 	else
 		errno = ESRCH;

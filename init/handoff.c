@@ -58,7 +58,8 @@ void handoff(struct boot *boot, char *why, size_t size)
 	const char *what = "the program";
 	int error = 0;
 
-	power_how_set(boot->options.power, boot->handoff != WIRE_HANDOFF_BUSYBOX);
+	power_how_set(boot->options.power, boot->handoff == WIRE_HANDOFF_BUSYBOX ? POWER_BUSYBOX :
+		root_is_systemd() ? POWER_SYSTEMD : POWER_ALONE);
 	if (boot->handoff == WIRE_HANDOFF_SWITCH_ROOT) {
 		what = root_init();
 		error = root_switch();

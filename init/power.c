@@ -14,7 +14,7 @@
 
 struct power_note {
 	uint8_t how;             /* WIRE_POWER_* */
-	bool alone;
+	uint8_t init;            /* enum power_init */
 };
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -82,12 +82,12 @@ enum power_kind power_asked(void)
 {
 	uint8_t kind;
 
-	return note_read(ASKED_PATH, &kind, 1) && kind <= POWER_HALT ? (enum power_kind)kind : POWER_OFF;
+	return note_read(ASKED_PATH, &kind, 1) && kind <= POWER_REBOOT ? (enum power_kind)kind : POWER_OFF;
 }
 
-void power_how_set(uint8_t how, bool alone)
+void power_how_set(uint8_t how, enum power_init init)
 {
-	const struct power_note note = { how, alone };
+	const struct power_note note = { how, (uint8_t)init };
 
 	note_write(HOW_PATH, &note, sizeof note);
 }
@@ -99,9 +99,9 @@ uint8_t power_how(void)
 	return note_read(HOW_PATH, &note, sizeof note) ? note.how : WIRE_POWER_DETECT;
 }
 
-bool power_alone(void)
+enum power_init power_init(void)
 {
 	struct power_note note;
 
-	return note_read(HOW_PATH, &note, sizeof note) && note.alone;
+	return note_read(HOW_PATH, &note, sizeof note) ? note.init : POWER_BUSYBOX;
 }

@@ -101,11 +101,15 @@ static void relay_wait(struct relay *relay, struct pollfd *polled, bool listen)
 			polled[id].revents = 0;
 }
 
-/* In a process of its own: to end a machine may take a while, and the log goes on. */
+/*
+ * In a process of its own: to end a machine may take a while, and the log goes on. Ours is the root that the machine
+ * began with; what may lie over it by now is everybody else's.
+ */
 static void button_press(void)
 {
 	if (_Fork() != 0)
 		return;
+	chroot("/..");
 	event_to_socket();
 	_exit(tool_power(POWER_OFF));
 }

@@ -23,6 +23,7 @@
 #define PIPE_SIZE (128 << 10)    /* twice the usual: half the switches between writer and relay */
 #define PTY_WEIGHT 32            /* a pseudo-terminal holds 4 KiB */
 #define SYSLOG_WEIGHT 256        /* a datagram's, whatever its size: there are 512 places (early.c) */
+#define CONSOLE_LOST "/dev/console stays the kernel's console, and is not in the log"
 #define CLOSERS_MAX 4
 #define NOTIFY_LINES 8           /* of a datagram; nobody says more at once */
 
@@ -78,7 +79,7 @@ static void console_bind(int master)
 	error = mount_bind(path, "/dev/console");
 	if (error) {
 		errno = -error;
-		log_warn_errno("/dev/console stays the kernel's console, and is not in the log");
+		log_warn_errno(CONSOLE_LOST);
 	}
 }
 
@@ -110,7 +111,7 @@ static void console_pty_open(struct sources *s)
 
 	s->fd[SOURCE_CONSOLE_PTY] = master;
 	if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 || !console_pty_hold(s)) {
-		log_warn_errno("no pseudo-terminal: what is written to /dev/console goes to the kernel's console only");
+		log_warn_errno(CONSOLE_LOST);
 		if (master >= 0)
 			close(master);
 		s->fd[SOURCE_CONSOLE_PTY] = -1;

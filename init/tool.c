@@ -3,21 +3,26 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "../vsock/log.h"
 #include "event.h"
 #include "power.h"
 #include "tool.h"
 
-/* Leaves word of what is wanted, and tells BusyBox's init in its own way. Another PID 1 is not asked. */
+/* Leaves word of what is wanted, and tells PID 1 in its own way, if it has one and is not this process. */
 static int ask(enum power_kind kind, int signal, bool force)
 {
+	enum power_init init = power_init();
+
 	if (force)
 		power_end(kind, power_how());
 	else
 		power_ask(kind);
-	if (!force && power_alone())
+	if (!force && (init == POWER_ALONE || getpid() == 1))
 		return shutdown_main();
+	if (init == POWER_SYSTEMD)
+		signal = POWER_SYSTEMD + (int)kind;
 	if (force || kill(1, signal) < 0) {
 		log_error_errno("PID 1 cannot be told");
 		return 1;

@@ -411,9 +411,9 @@ class Host:
         """The last boot's."""
         return self.epochs[-1]
 
-    def wait(self, true, what):
+    def wait(self, true, what, patience=PATIENCE_S):
         with self.changed:
-            assert self.changed.wait_for(lambda: self.errors or true(), PATIENCE_S), "waited in vain for " + what
+            assert self.changed.wait_for(lambda: self.errors or true(), patience), "waited in vain for " + what
         assert not self.errors, "\n".join(self.errors)
 
     def wait_output(self, content, stream="stdout"):
