@@ -142,10 +142,18 @@ int client_control_ask(struct client *client, const char *vm, const char *verb)
 	return json_line_end(&out) ? client_send(client, &out) : -ENAMETOOLONG;
 }
 
+static bool status_put(struct json_out *out)
+{
+	json_line_begin(out);
+	json_put_string(out, "op", "status");
+	return json_line_end(out);
+}
+
 int client_status_ask(struct client *client)
 {
-	static const char request[] = "{\"op\":\"status\"}\n";
-	return client_send(client, &(struct json_out){ .buf = (char *)request, .len = sizeof request - 1 });
+	char buf[64];
+	struct json_out out = { .buf = buf, .size = sizeof buf };
+	return status_put(&out) ? client_send(client, &out) : -ENAMETOOLONG;
 }
 
 static int follow_ask(struct client *client, const struct client_follow *follow)
@@ -157,8 +165,7 @@ static int follow_ask(struct client *client, const struct client_follow *follow)
 	json_put_string(&out, "vm", follow->vm);
 	json_put_u64(&out, "tail", follow->tail);
 	json_put_u64(&out, "since", follow->since);
-	int result = json_line_end(&out) ? client_send(client, &out) : -ENAMETOOLONG;
-	return result == 0 && follow->status ? client_status_ask(client) : result;
+	return json_line_end(&out) && (!follow->status || status_put(&out)) ? client_send(client, &out) : -ENAMETOOLONG;
 }
 
 int client_answer_wait(struct client *client, int sent, int timeout_ms, struct problem *problem)
