@@ -231,9 +231,13 @@ def test_silence_of_the_guest(boot):
 
 def test_21_cut_after_every_frame(guest):
     run = guest(wire.log(4 << 20, "block"),
-                script="seq 1 20000; for n in 1 2 3; do cat /bin/busybox; done >&2; sleep 4")
+                script="seq 1 20000; for n in 1 2 3; do cat /bin/busybox; done >&2; read go </dev/ttyS0")
     run.host.log_script = [collect_some(n) for n in range(6)] + [collect_some(1)] * 10
-    run.run()
+    run.start()
+    run.host.wait(lambda: len(run.host.logs) == 17, "the last of them to hear")
+    run.type("go\n")
+    run.wait()
+    run.check()
     assert run.stdout == numbers(20000) and len(run.host.logs) == 17
     assert not run.log.losses
 
