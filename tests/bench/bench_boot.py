@@ -13,8 +13,10 @@ from report import Table
 # thousands of others until the host's entropy has come, a third of a boot.
 CPU = "qemu64,+rdrand"
 ROUNDS = int(os.environ.get("BENCH_BOOT_ROUNDS", 3))
+SYSTEMD = "/usr/lib/systemd/systemd"
+UNITS = "default.target", "fetch.service", "service.service"
 CONTENDERS = {"hawser": ("hawser", "/init"), "floor": ("the floor", "/bench/floor"),
-              "shsocat": ("BusyBox sh, socat", "/bench/init.sh")}
+              "shsocat": ("BusyBox sh, socat", "/bench/init.sh"), "systemd": ("systemd, socat", SYSTEMD)}
 
 
 def images():
@@ -25,8 +27,13 @@ def images():
     common = ["--add", "build/bench/boot_host:/bench/host:755", "--add", "build/bench/boot_landed:/sbin/init:755",
               "--add", "build/bench/boot_floor:/bench/floor:755", "--add", "tests/bench/boot_sh:/bench/init.sh:755"]
     small = guest.pack("boot.cpio", "build/init", *common)
+    common_socat = common + guest.with_libraries("socat")
+    units = [word for name in UNITS for word in (
+        "--add", "tests/bench/boot_systemd/%s:/etc/systemd/system/%s:644" % (name, name))]
     return {"hawser": small, "floor": small,
-            "shsocat": guest.pack("boot-socat.cpio", "build/init", *common, *guest.with_libraries("socat"))}
+            "shsocat": guest.pack("boot-socat.cpio", "build/init", *common_socat),
+            "systemd": guest.pack("boot-systemd.cpio", "build/init", *common_socat, *units,
+                                  *guest.with_libraries(SYSTEMD))}
 
 
 def boot(kernel, image, program):
@@ -34,7 +41,8 @@ def boot(kernel, image, program):
     with guest.Directory() as machine:
         machine.start_device()
         qemu = machine.start_qemu(kernel, image, "rdinit=/bench/host hawser.host=1 tsc_early_khz=1000000",
-                                  "bench=" + program, options=["-icount", "shift=0,sleep=off", "-cpu", CPU])
+                                  "systemd.log_level=emerg systemd.show_status=no bench=" + program,
+                                  options=["-icount", "shift=0,sleep=off", "-cpu", CPU])
         start, end, own = (int(word) / 1000 for word in machine.hear("landed"))
         phases = [line[6:].rsplit(None, 1) for line in qemu.stdout if line.startswith("phase ")]
         qemu.wait(guest.PATIENCE_S)

@@ -24,7 +24,7 @@ import report
 
 TOP = Path(__file__).resolve().parent.parent.parent
 BUILT = TOP / "build/bench"
-PARTS = ["wall", "boot", "files", "log", "host", "many"]
+PARTS = ["wall", "image", "boot", "memory", "files", "log", "host", "many"]
 
 
 def said(*command, pattern="(.*)"):
