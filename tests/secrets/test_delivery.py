@@ -74,15 +74,6 @@ def fetch_at_last(host, name="vm"):
     raise AssertionError("never served")
 
 
-def take_all(connection):
-    """All frames up to the end, whatever ends it."""
-    frames = []
-    with contextlib.suppress(Cut):
-        while True:
-            frames.append(connection.receive())
-    return frames
-
-
 # --- the epoch ------------------------------------------------------------------------------------------------------
 
 def test_a_program_in_the_guest_asks(served, program):
