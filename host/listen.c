@@ -99,6 +99,13 @@ int listener_spare(const struct daemon *daemon)
 	return fcntl(daemon->loop.epoll, F_DUPFD_CLOEXEC, 3);
 }
 
+static void refuse_busy(struct daemon *daemon, int fd)
+{
+	daemon->counters.no_descriptor++;
+	session_refuse(daemon, fd, WIRE_REFUSE_BUSY, "the host has no descriptors left");
+	close(fd);
+}
+
 /*
  * No descriptor is left, and the connection, if there is one, would make epoll report the listener for ever. The
  * spare one is given up to take it and turn it away; when even that fails, the listener rests until a descriptor was
@@ -115,17 +122,39 @@ static bool turn_away(struct listener *listener)
 	if (daemon->spare_fd >= 0)
 		close(daemon->spare_fd);
 	fd = address_accept(listener->fd, &peer);
-	if (fd >= 0) {
-		daemon->counters.no_descriptor++;
-		session_refuse(daemon, fd, WIRE_REFUSE_BUSY, "the host has no descriptors left");
-		close(fd);
-	}
+	if (fd >= 0)
+		refuse_busy(daemon, fd);
 	daemon->spare_fd = listener_spare(daemon);
 	if (daemon->spare_fd >= 0 && (fd >= 0 || fd == -EAGAIN))
 		return fd >= 0;
 	listener->paused = daemon->starved = true;
 	loop_events(&daemon->loop, listener->slot, 0);
 	timer_set(&daemon->loop, &daemon->starving, STARVED_MS * LOOP_MS);
+	return false;
+}
+
+/*
+ * The last descriptors are kept for log files, since a log that cannot be written is cut. A connection that got one of
+ * them moves to the place of other files, whose machine has not written for the longest time, or is turned away.
+ */
+static bool below_reserve(struct listener *listener, int *fd)
+{
+	struct daemon *daemon = listener->daemon;
+	int lower;
+
+	if (*fd < (int)daemon->crowded_fd)
+		return true;
+	vm_files_close_oldest(daemon);
+	lower = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
+	if (lower >= 0) {
+		close(*fd);
+		*fd = lower;
+	}
+	if (*fd < (int)daemon->crowded_fd)
+		return true;
+	if (listener->vm)
+		listener->vm->turned_away = true;
+	refuse_busy(daemon, *fd);
 	return false;
 }
 
@@ -175,9 +204,9 @@ void listener_event(struct listener *listener)
 	for (int i = 0; i < ACCEPTS_A_ROUND; i++) {
 		int fd = address_accept(listener->fd, &peer);
 
-		if (fd >= (int)listener->daemon->crowded_fd)
-			vm_files_close_oldest(listener->daemon);
-		else if (fd == -EMFILE && vm_files_close_oldest(listener->daemon))
+		if (fd >= 0 && !below_reserve(listener, &fd))
+			continue;
+		if (fd == -EMFILE && vm_files_close_oldest(listener->daemon))
 			fd = address_accept(listener->fd, &peer);
 		if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOBUFS) {
 			if (!turn_away(listener))

@@ -11,7 +11,7 @@
 
 #define SHARE 16         /* of the descriptors, machines whose files are open: each has up to three */
 #define OPEN_MIN 16
-#define FREE 32          /* descriptors that are kept for files which are opened for a moment */
+#define FREE 32          /* descriptors that are kept for files, where there are more than twice as many */
 
 void vm_files_init(struct daemon *daemon)
 {

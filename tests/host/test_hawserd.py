@@ -566,6 +566,29 @@ def test_out_of_descriptors(host):
     host.guest().boot()
 
 
+def test_descriptors_are_kept_for_the_logs(host):
+    """One guest takes all that it can get: the log of another, whose files have given way, goes on."""
+    host.config["limits"] = {"connectionsPerVm": 1000}
+    host.config["helloTimeoutMs"] = 60000
+    host.vm("vm")
+    host.vm("neighbour")
+    host.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)))
+    neighbour, held = host.live("neighbour"), []
+    while not held or not select.select([held[-1].sock], [], [], 0.1)[0]:
+        held.append(host.guest().dial_boot())
+    refused(sim.BUSY, held.pop().receive)
+    for i in range(50):
+        neighbour.send_records([record(sim.STDOUT, b"%d\n" % i)])
+        neighbour.wait_ack()
+        refused(sim.BUSY, host.guest().dial_boot().receive)      # its files close, but that is not a place for this
+    status = host.status("neighbour")
+    assert "logError" not in status and status["logSessions"] == 1
+    for c in held:
+        c.close()
+    neighbour.end()
+    assert host.stream("stdout", "neighbour") == [b"%d" % i for i in range(50)]
+
+
 def test_a_grace_does_not_run_out_while_hawserd_stands_still(up):
     """The guest that comes in that time is heard only afterwards."""
     guest = up.guest()
