@@ -153,6 +153,19 @@ class Host:
         return re.search(pattern, self.output.read_text())
 
 
+class Manager:
+    """A service manager: the socket that sd_notify(3) speaks to."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sock.bind(self.path)
+        self.sock.settimeout(PATIENCE)
+
+    def close(self):
+        self.sock.close()
+
+
 def refused(code, call, *args, **more):
     with pytest.raises(Refused) as caught:
         call(*args, **more)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from daemon import PATIENCE, wait_for
+from daemon import Manager, wait_for
 from guest_sim import STDOUT, record
 
 # What systemd does for a service that it starts again: the descriptors from 3 on, and their names.
@@ -21,14 +21,11 @@ os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
-class Manager:
+class Keeper(Manager):
     """As much of systemd as keeps descriptors: FileDescriptorStoreMax=."""
 
     def __init__(self, path):
-        self.path = str(path)
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.sock.bind(self.path)
-        self.sock.settimeout(PATIENCE)
+        super().__init__(path)
         self.kept, self.notes, self.stopping = {}, [], False
         self.thread = threading.Thread(target=self.listen)
         self.thread.start()
@@ -62,14 +59,14 @@ class Manager:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.sendto(b"X=1", self.path)
         self.thread.join()
-        self.sock.close()
+        super().close()
         for fd in self.kept.values():
             os.close(fd)
 
 
 @pytest.fixture
 def manager(tmp_path):
-    manager = Manager(tmp_path / "notify")
+    manager = Keeper(tmp_path / "notify")
     yield manager
     manager.close()
 

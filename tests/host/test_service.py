@@ -9,20 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from daemon import PATIENCE, wait_for
+from daemon import PATIENCE, Manager, wait_for
 from guest_sim import STDOUT, record
 
 TOP = Path(__file__).resolve().parents[2]
 
 
-class Manager:
+class Listener(Manager):
     """As much of systemd as listens to sd_notify."""
-
-    def __init__(self, path):
-        self.path = str(path)
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.sock.bind(self.path)
-        self.sock.settimeout(PATIENCE)
 
     def environment(self, **more):
         return {"env": dict(os.environ, NOTIFY_SOCKET=self.path, **more)}
@@ -42,9 +36,9 @@ class Manager:
 
 @pytest.fixture
 def manager(tmp_path):
-    manager = Manager(tmp_path / "notify")
+    manager = Listener(tmp_path / "notify")
     yield manager
-    manager.sock.close()
+    manager.close()
 
 
 def test_it_says_what_it_does(host, manager):
