@@ -21,6 +21,7 @@
 #include "boot.h"
 #include "daemon.h"
 #include "logs.h"
+#include "refusal.h"
 #include "session.h"
 
 #define APPLY_MS 60000           /* to apply may take a while, but not for ever */
@@ -276,7 +277,7 @@ static void take_refuse(struct boot *boot, const struct wire_frame *frame)
 {
 	char text[WIRE_TEXT_MAX + 64];
 
-	session_refuse_text(text, sizeof text, frame);
+	refusal_text(text, sizeof text, frame);
 	boot->vm->daemon->counters.refused_by_guest++;
 	if (vm_audit(boot->vm, "refused-by-guest", "%s", text))
 		vm_witness(boot->vm, "boot", "refused by the guest", NULL, -1);

@@ -12,6 +12,7 @@
 #include "control.h"
 #include "daemon.h"
 #include "readers.h"
+#include "refusal.h"
 #include "session.h"
 
 #define GREETING_MS 10000        /* from the dial to WELCOME: a guest may be busy */
@@ -186,7 +187,7 @@ static void welcome(struct control *control, const struct wire_frame *frame)
 	char text[WIRE_TEXT_MAX + 64];
 
 	if (frame->type == WIRE_REFUSE) {
-		session_refuse_text(text, sizeof text, frame);
+		refusal_text(text, sizeof text, frame);
 		finish(control, "the guest of %s refuses: %s", vm->name, text);
 	} else if (wire_control_decode(frame, &message) || message.type != WIRE_CTL_WELCOME ||
 		message.welcome.version != WIRE_VERSION)

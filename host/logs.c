@@ -14,6 +14,7 @@
 #include "../vsock/log.h"
 #include "daemon.h"
 #include "logs.h"
+#include "refusal.h"
 #include "session.h"
 
 enum logs_state { LOGS_ACCEPTED, LOGS_SETTLING, LOGS_STREAMING, LOGS_ENDED };
@@ -282,7 +283,7 @@ static bool take_frame(struct logs *logs, const struct wire_frame *frame)
 	const char *wrong;
 
 	if (frame->type == WIRE_REFUSE) {
-		session_refuse_text(text, sizeof text, frame);
+		refusal_text(text, sizeof text, frame);
 		vm->daemon->counters.refused_by_guest++;
 		logs_detach(logs);
 		vm_audit(vm, "refused-by-guest", "%s", text);

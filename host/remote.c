@@ -8,6 +8,7 @@
 
 #include "../vsock/ready.h"
 #include "client.h"
+#include "refusal.h"
 #include "remote.h"
 
 #define DIAL_MS 20000            /* hawserd itself gives up before */
@@ -82,23 +83,9 @@ bool remote_put_input(struct remote *remote, uint32_t *credit, struct wire_text 
 	return true;
 }
 
-/* For people: what a terminal would obey is no part of it. */
-static void refusal(const struct wire_frame *frame, struct problem *problem)
-{
-	struct wire_refuse refuse;
-	char text[WIRE_TEXT_MAX + 1];
-
-	if (!wire_refuse_decode(frame, &refuse))
-		refuse = (struct wire_refuse){ 0, wire_text("") };
-	wire_text_copy(text, sizeof text, refuse.text);
-	for (char *p = text; *p; p++)
-		if (*p < ' ' || *p > '~')
-			*p = '?';
-	snprintf(problem->text, sizeof problem->text, "the guest refuses: %s: %.400s", wire_refuse_name(refuse.code), text);
-}
-
 int remote_next(struct remote *remote, struct wire_control *message, struct problem *problem)
 {
+	char why[sizeof problem->text - 32];
 	struct wire_frame frame;
 	int got = frame_next(&remote->in, &frame);
 	const char *wrong;
@@ -110,7 +97,8 @@ int remote_next(struct remote *remote, struct wire_control *message, struct prob
 		return -1;
 	}
 	if (frame.type == WIRE_REFUSE) {
-		refusal(&frame, problem);
+		refusal_text(why, sizeof why, &frame);
+		snprintf(problem->text, sizeof problem->text, "the guest refuses: %s", why);
 		return -1;
 	}
 	wrong = wire_control_decode(&frame, message);

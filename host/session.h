@@ -34,7 +34,5 @@ bool session_begin(struct daemon *daemon, struct vm *vm, int fd);
 void session_end(struct daemon *daemon, struct vm *vm, int fd);
 /* Sends REFUSE as far as the socket takes it, and counts it. Does not close. */
 void session_refuse(struct daemon *daemon, int fd, enum wire_refuse_code code, const char *text);
-/* A REFUSE that came: for the log, without what would upset a terminal. */
-void session_refuse_text(char *to, size_t size, const struct wire_frame *frame);
 
 #endif
