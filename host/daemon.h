@@ -46,7 +46,7 @@ struct daemon {
 	uint32_t connections, followers;
 	struct audit audit;
 	int once_fd, revoked_fd;                 /* directories with a file for each machine to which it applies */
-	int control;                             /* the socket for tools */
+	int control, control_slot;               /* the socket for tools */
 	int scrape;                              /* the one for metrics; -1: none */
 	uid_t owner;                             /* who started hawserd: he may use it */
 	int monitor, asks;                       /* the channels to it: split.h */

@@ -202,6 +202,7 @@ static int sockets_adopt(struct daemon *daemon, bool settings, struct problem *p
 void daemon_up(struct daemon *daemon)
 {
 	listener_resume(daemon);
+	local_resume(daemon);
 	service_ready(&daemon->service, daemon->vms.names.n);
 	log_info("ready: %zu machines", daemon->vms.names.n);
 }

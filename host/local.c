@@ -343,9 +343,13 @@ void local_listener_event(struct daemon *daemon)
 
 int local_init(struct daemon *daemon)
 {
-	int slot = loop_add(&daemon->loop, daemon->control, EPOLLIN, LOOP_LOCAL_LISTENER, daemon);
+	daemon->control_slot = loop_add(&daemon->loop, daemon->control, 0, LOOP_LOCAL_LISTENER, daemon);
+	return daemon->control_slot < 0 ? daemon->control_slot : 0;
+}
 
-	return slot < 0 ? slot : 0;
+void local_resume(struct daemon *daemon)
+{
+	loop_events(&daemon->loop, daemon->control_slot, EPOLLIN);
 }
 
 void local_finish(struct daemon *daemon)

@@ -34,7 +34,9 @@ struct local;
 struct store;
 struct vm;
 
-int local_init(struct daemon *daemon);   /* its socket is daemon->control */
+/* Its socket is daemon->control. Nobody is served before local_resume: who asks for a machine shall not hear of none. */
+int local_init(struct daemon *daemon);
+void local_resume(struct daemon *daemon);
 void local_finish(struct daemon *daemon);
 void local_listener_event(struct daemon *daemon);
 void local_event(struct local *local, uint32_t events);
