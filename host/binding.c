@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -106,8 +107,8 @@ static int component_open(int at, const char *name)
 }
 
 /*
- * Without a symbolic link on the way, one component after the other. openat2() does that at once, but not under systemd's
- * RestrictSUIDSGID=, as no filter can see its flags. Takes the text apart.
+ * Without a symbolic link on the way, one component after the other. openat2() does that at once, but not under
+ * systemd's RestrictSUIDSGID=, as no filter can see its flags. Takes the text apart.
  */
 static int directory_walk(char *path)
 {
@@ -198,4 +199,37 @@ void binding_leave(struct binding *binding)
 	if (binding->fd >= 0)
 		close(binding->fd);
 	binding->fd = -1;
+}
+
+static bool of_machine(const char *name, uint32_t port)
+{
+	char end[32];
+	size_t len = strlen(name), n = (size_t)snprintf(end, sizeof end, ".vsock_%u", port);
+
+	return len > n && !strcmp(name + len - n, end);
+}
+
+void binding_sweep(int dirfd, uint32_t port, unsigned ports)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	struct address address;
+	struct problem ignored;
+	struct stat st;
+
+	while (dir && (entry = readdir(dir))) {
+		const char *name = entry->d_name;
+		bool ours = false;
+
+		for (unsigned i = 0; i < ports; i++)
+			ours |= of_machine(name, port + i);
+		if (ours && !fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) && !handover_waits(st.st_dev, st.st_ino) &&
+				address_below(&address, dirfd, name))
+			remove_stale(dirfd, name, &address, &ignored);   /* what is none of ours stays */
+	}
+	if (dir)
+		closedir(dir);
+	else if (fd >= 0)
+		close(fd);
 }

@@ -34,5 +34,10 @@ int binding_dial(int dirfd, const char *path);
 void binding_close(struct binding *binding, int dirfd);
 /* Lets it go: whoever it was handed to for keeping (handover.h) has it, and the file stays. */
 void binding_leave(struct binding *binding);
+/*
+ * Removes what binding_open would replace: files NAME.vsock_PORT below dirfd, of so many ports, on which nobody listens
+ * any more, and which were not handed over to us.
+ */
+void binding_sweep(int dirfd, uint32_t port, unsigned ports);
 
 #endif

@@ -78,6 +78,17 @@ int handover_unix(const char *path, dev_t dev, ino_t ino)
 	return -1;
 }
 
+bool handover_waits(dev_t dev, ino_t ino)
+{
+	char name[64];
+
+	name_put(name, dev, ino);
+	for (int i = 0; i < n_handed; i++)
+		if (handed[i].fd >= 0 && handed[i].name && !strcmp(handed[i].name, name))
+			return true;
+	return false;
+}
+
 int handover_vsock(uint32_t port)
 {
 	for (int i = 0; i < n_handed; i++)

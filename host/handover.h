@@ -22,6 +22,8 @@ void handover_init(void);
 /* The socket that listens at this file, path as a socket unit names it; or AF_VSOCK's at a port. -1: there is none. */
 int handover_unix(const char *path, dev_t dev, ino_t ino);
 int handover_vsock(uint32_t port);
+/* Whether the one that listens at this file is still to be taken. */
+bool handover_waits(dev_t dev, ino_t ino);
 /* Whether a socket was handed over that is bound by way of this descriptor's number: it must not name a directory. */
 bool handover_uses(int number);
 /* From now on it outlives us, until it is forgotten. */

@@ -12,6 +12,7 @@
 #include "../vsock/log.h"
 #include "channel.h"
 #include "handover.h"
+#include "listen.h"
 #include "monitor_inside.h"
 #include "service.h"
 #include "split.h"
@@ -183,6 +184,8 @@ int monitor_run(struct monitor *monitor)
 {
 	int status;
 
+	/* Of machines that went while nobody was here to see it. */
+	binding_sweep(monitor->runtime_fd, monitor->config->port, LISTEN_SERVICES);
 	if (monitor->vms_fd >= 0)
 		monitor_reader_add(monitor, 0, monitor->vms_fd);
 	while ((status = children_reap(monitor)) < 0)

@@ -242,6 +242,29 @@ def test_a_stale_socket_is_replaced(host):
     host.guest().boot()
 
 
+def test_a_stale_socket_of_a_machine_that_is_gone_is_removed(host):
+    """It went while no hawserd ran. What is none of ours stays: a file, a link, a socket that is listened on."""
+    host.vm("vm")
+    host.vm("gone")
+    host.start()
+    host.kill()
+    for path in (host.vms / "gone").iterdir():
+        path.unlink()
+    (host.vms / "gone").rmdir()
+    (host.run / "file.vsock_610").write_text("precious")
+    (host.run / "link.vsock_610").symlink_to("gone.vsock_611")
+    (host.run / "gone.vsock_612").symlink_to("gone.vsock_611")
+    used = socket.socket(socket.AF_UNIX)
+    used.bind(str(host.run / "used.vsock_610"))
+    used.listen()
+    assert (host.run / "gone.vsock_610").exists() and (host.run / "gone.vsock_611").exists()
+    host.start()
+    left = {path.name for path in host.run.iterdir()}
+    assert left == {"control.sock", "vm.vsock_610", "vm.vsock_611", "file.vsock_610", "link.vsock_610",
+                    "used.vsock_610", "gone.vsock_612"}
+    host.guest().boot()
+
+
 def test_what_is_no_stale_socket_stays(host):
     host.vm("file")
     host.vm("link")
