@@ -61,6 +61,7 @@ def measure(top):
     for name, (label, *_) in CONTENDERS.items():
         before, took, own, _ = (list(column) for column in zip(*samples[name]))
         table.add(label, ("boot_%s_us" % name, took), own, ("boot_%s_before_us" % name, before), own=name == "hawser")
+    table.note("a µs is a thousand instructions; before /init: the kernel, from where its clock begins")
     return [table, phases(samples["hawser"])], {}
 
 

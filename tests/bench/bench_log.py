@@ -206,7 +206,7 @@ def tables(runs, private):
                   chart={"kind": "bars", "columns": [0, 1]})
     cpu = Table("log_cpu", "Log: what it takes of the processor", [
         ("guest, µs a line", 2), ("guest, lines, ms/MB", 2), ("guest, blocks, ms/MB", 2), ("host, lines, ms/MB", 2)],
-        chart={"kind": "bars", "columns": [0, 2]})
+        chart={"kind": "bars", "columns": [0, 2], "log": True})
     for label, key, *_ in CONTENDERS:
         own = key == "hawser"
         speed.add(label, *[("log_%s_%s_mbps" % (what, key), column(runs, what, key, 0))

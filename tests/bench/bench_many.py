@@ -103,12 +103,13 @@ def hawserd(machine, nothing):
     machine.ask(HAWSERD)
     pids = machine.pids("hawserd", "hawserd-server", "hawserd-reader")
     empty, connected, rows = machine.anonymous_kib(pids), 0, {}
+    each = (empty - nothing) / COUNTS[-1]
     few, at_once = bench_host.FEW, bench_host.AT_ONCE
     for n in COUNTS:
         machine.order("boot", connected, n - connected, at_once)
         machine.order("log", connected, n - connected, at_once)
         connected = n
-        row = rows[n] = {"kib": (machine.anonymous_kib(pids) - empty) / n}
+        row = rows[n] = {"kib": each + (machine.anonymous_kib(pids) - empty) / n}
         cpu = machine.cpu_s(pids)
         boots = [machine.order("reboot", 0, n, at_once, REBOOTS) for _ in range(ROUNDS)]
         row["cpu_us"] = (machine.cpu_s(pids) - cpu) / REBOOTS / ROUNDS * 1e6
@@ -119,7 +120,7 @@ def hawserd(machine, nothing):
         if n == few:
             before = boots
     after = [machine.order("reboot", 0, min(few, n), at_once, REBOOTS) for _ in range(ROUNDS)]
-    time.sleep(2)
+    time.sleep(10)
     idle = machine.cpu_s(pids)
     time.sleep(IDLE_S)
     flat = {"host_many": n, "host_many_idle_cpu_pct": (machine.cpu_s(pids) - idle) / IDLE_S * 100,
@@ -165,8 +166,9 @@ def tables(ours, flat, theirs):
             return "host_many_%d_%s%s" % (n, whose, name), row[name]
         table.add("%d" % n, cell("kib"), cell("kib", theirs[n], "rsyslog_"), cell("cpu_us"), cell("ms"),
                   cell("p99_ms"), cell("per_cpu_s"), cell("per_cpu_s", theirs[n], "rsyslog_"))
-    table.note("KiB: what each connected guest adds to anonymous memory. hawserd's machines are there before; with"
-               " everything, each of %d takes %.1f KiB" % (flat["host_many"], flat["host_many_kib_per_guest"]))
+    table.note("KiB: anonymous memory, what a connection adds; hawserd's with what its machine takes, one of %d"
+               % flat["host_many"])
     table.note("idle with all of them: %.2f %% of a processor" % flat["host_many_idle_cpu_pct"])
-    table.note("records of %d bytes, %d in a write; hawserd's are acknowledged" % (bench_host.LINE, EACH))
+    table.note("%d records of %d bytes in all, %d in a write; hawserd's are acknowledged" % (
+        RECORDS, bench_host.LINE, EACH))
     return [table], flat

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From the command to the guest's exit: hawser run examples/hello, wall clock."""
+"""From the command to the guest's exit: hawser run examples/hello, wall clock"""
 import os
 import subprocess
 import time

@@ -5,12 +5,11 @@ A table's chart says what is drawn of it:
 
     {"kind": "bars", "columns": [0, 1]}         a panel for each of these columns, a bar for each row; with
                                                 "log": True dots on a logarithmic axis
-    {"kind": "parts", "columns": [0, 1]}        a bar for each row, of these columns one behind the other
     {"kind": "curves", "panels": [{"title": "...", "columns": [1, 2], "names": ["hawserd", "rsyslogd"]}]}
                                                 what the columns are over the rows' labels, which are numbers; the
                                                 first name is hawser's; "log": True as above
 
-"unit" is said at the axis of bars and parts; "title" takes the place of the table's. Spreads are thin lines.
+"title" takes the place of the table's. Spreads are thin lines.
 """
 import math
 import statistics
@@ -18,7 +17,7 @@ from xml.sax.saxutils import escape
 
 WIDTH, LEFT, RIGHT = 960, 24, 936
 INK, FAINT, GRID, OWN, PEER = "#1c2430", "#6b7683", "#dde2e8", "#1f77c9", "#aab3be"
-SHADES = ["#1f77c9", "#17a398", "#e0a030", "#8a63b8", "#5b6b7f", "#b0b7c0"]
+SHADES = [OWN, "#17a398"]        # of curves that are hawser's
 LETTER = 7.8             # pixels, more than most letters have, bold ones too
 ROW, BAR = 30, 18
 
@@ -74,7 +73,7 @@ class Axis:
         else:
             most = max(values) or 1
             step = 10 ** math.floor(math.log10(most))
-            step = next(step * part for part in (0.25, 0.5, 1, 2) if most / (step * part) <= 4.6)
+            step = next(step * part for part in (0.25, 0.5, 1, 2, 2.5) if most / (step * part) <= 4.6)
             self.ticks = [i * step for i in range(math.ceil(most / step - 1e-9) + 1)]
             self.low, self.high = 0, self.ticks[-1]
 
@@ -86,7 +85,10 @@ class Axis:
         return self.start + part * (self.end - self.start)
 
     def names(self):
-        return [(tick, "{:,g}".format(round(tick, 9)) if tick < 1e6 else "%gM" % (tick / 1e6)) for tick in self.ticks]
+        def name(tick):
+            return "%gM" % (tick / 1e6) if tick >= 1e6 else "%gk" % (tick / 1e3) if tick >= 1e5 else \
+                "{:,g}".format(round(tick, 9))
+        return [(tick, name(tick)) for tick in self.ticks]
 
 
 def of(cell):
@@ -131,34 +133,6 @@ def bars(table, chart):
     return bottom + 30, body
 
 
-# --- a whole of parts ----------------------------------------------------------------------------------------------
-
-def parts(table, chart):
-    columns, rows = chart["columns"], table["rows"]
-    names = LEFT + LETTER * max(len(row["label"]) for row in rows) + 12
-    wholes = [sum(of(row["cells"][column])[0] for column in columns if row["cells"][column]) for row in rows]
-    axis, bottom, at = Axis(wholes, names, RIGHT - 70), 100 + ROW * len(rows), LEFT
-    body = []
-    for column, shade in zip(columns, SHADES):
-        body += [box(at, 53, 12, 12, shade), text(at + 18, 64, table["columns"][column][0])]
-        at += 18 + LETTER * len(table["columns"][column][0]) + 24
-    for tick, name in axis.names():
-        body += [line(axis.at(tick), 96, axis.at(tick), bottom),
-                 text(axis.at(tick), bottom + 15, name, "middle", 11, FAINT)]
-    body.append(text(RIGHT, bottom + 15, chart.get("unit", ""), "end", 11, FAINT))
-    for i, (row, whole) in enumerate(zip(rows, wholes)):
-        y, done = 100 + ROW * i + 15, 0
-        weight = 600 if row["own"] else None
-        body.append(text(names - 12, y + 4.5, row["label"], "end", weight=weight))
-        for column, shade in zip(columns, SHADES):
-            if row["cells"][column]:
-                size = of(row["cells"][column])[0]
-                body.append(box(axis.at(done), y - BAR / 2, axis.at(done + size) - axis.at(done) - 1, BAR, shade))
-                done += size
-        body.append(text(axis.at(done) + 6, y + 4.5, number(whole), weight=weight))
-    return bottom + 30, body
-
-
 # --- curves --------------------------------------------------------------------------------------------------------
 
 def panel(table, spec, left, right, top, bottom):
@@ -199,7 +173,7 @@ def curves(table, chart):
     return bottom, body + [text(RIGHT, bottom - 8, chart["along"], "end", 11, FAINT)]
 
 
-KINDS = {"bars": bars, "parts": parts, "curves": curves}
+KINDS = {"bars": bars, "curves": curves}
 
 
 def picture(table):

@@ -53,7 +53,8 @@ def samples_of(table):
         return None
     fewest = min(counts - {1})
     few = "%d" % most if fewest == most else "%d to %d" % (fewest, most)
-    return "median of %s (least to most)" % few + ("; what has no spread was measured once" if 1 in counts else "")
+    return "median of %s (least to most, where they differ)%s" % (
+        few, "; some without were measured once" if 1 in counts else "")
 
 
 def show(cell, digits):
@@ -62,8 +63,8 @@ def show(cell, digits):
         return "", ""
     values = cell["samples"]
     text = "{:,.{}f}".format
-    spread = "(%s to %s)" % (text(min(values), digits), text(max(values), digits)) if len(values) > 1 else ""
-    return text(median(cell), digits), spread
+    least, most = text(min(values), digits), text(max(values), digits)
+    return text(median(cell), digits), "(%s to %s)" % (least, most) if least != most else ""
 
 
 def lines(table):
