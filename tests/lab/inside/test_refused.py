@@ -116,7 +116,7 @@ def test_7_a_full_backlog(host, guest, program):
     """More than wait in the kernel: what was reset dials again, and all are answered in the end."""
     host.machine("a", 77, "dial 610 1000 %d" % CONNECTS, files={"bin/dial": program("dial")})
     host.machine("b", 78, "exit 7")
-    crowd = guest(77, memory=128)
+    crowd = guest(77, memory=256)
     host.wait_event("a", "applied")
     with host.stopped():
         crowd.wait_serial("dial: full")
