@@ -218,11 +218,32 @@ static const char *data_take(struct plan *plan, struct wire_text data)
 	return NULL;
 }
 
+static const char *record_take(struct plan *plan, const struct wire_boot *record, const struct wire_frame *frame)
+{
+	const char *wrong;
+
+	if (plan->open >= 0)
+		return "before the data of the file or credential before it is complete";
+	if (record->type < WIRE_HOSTNAME || record->type > WIRE_CREDENTIAL)
+		return "not a record of the configuration";
+	if (plan->len + WIRE_HEADER + frame->length > WIRE_PLAN_MAX)
+		return "makes the records longer than 4 MiB";
+	wrong = record_check(plan, record);
+	if (!wrong && record->type >= WIRE_DIR)
+		wrong = record_stage(plan, record);
+	if (wrong)
+		return wrong;
+	memcpy(plan->buf + plan->len, frame->payload - WIRE_HEADER, WIRE_HEADER + (size_t)frame->length);
+	plan->len += WIRE_HEADER + frame->length;
+	return NULL;
+}
+
 static void frame_count(struct plan *plan, const struct wire_frame *frame)
 {
 	plan->count++;
 	/* The header lies right before its payload, as it came. */
-	plan->crc = wire_crc32(plan->crc, frame->payload - WIRE_HEADER, WIRE_HEADER + (size_t)frame->length);
+	plan->crc = wire_crc32_spend(plan->crc, (uint8_t *)(uintptr_t)frame->payload - WIRE_HEADER,
+		WIRE_HEADER + (size_t)frame->length);
 }
 
 const char *plan_take(struct plan *plan, const struct wire_frame *frame)
@@ -232,31 +253,12 @@ const char *plan_take(struct plan *plan, const struct wire_frame *frame)
 
 	errno = 0;
 	plan->wrong = (struct wire_text){ "", 0 };
+	if (!wrong)
+		wrong = record.type == WIRE_DATA ? data_take(plan, record.text) : record_take(plan, &record, frame);
 	if (wrong)
 		return wrong;
+	open_finish(plan);
 	frame_count(plan, frame);
-	if (record.type == WIRE_DATA) {
-		wrong = data_take(plan, record.text);
-		open_finish(plan);
-		return wrong;
-	}
-	if (plan->open >= 0)
-		return "before the data of the file or credential before it is complete";
-	if (record.type < WIRE_HOSTNAME || record.type > WIRE_CREDENTIAL)
-		return "not a record of the configuration";
-	if (plan->len + WIRE_HEADER + frame->length > WIRE_PLAN_MAX)
-		return "makes the records longer than 4 MiB";
-	wrong = record_check(plan, &record);
-	if (wrong)
-		return wrong;
-	if (record.type >= WIRE_DIR) {
-		wrong = record_stage(plan, &record);
-		if (wrong)
-			return wrong;
-		open_finish(plan);
-	}
-	memcpy(plan->buf + plan->len, frame->payload - WIRE_HEADER, WIRE_HEADER + (size_t)frame->length);
-	plan->len += WIRE_HEADER + frame->length;
 	return NULL;
 }
 

@@ -33,8 +33,8 @@ struct plan {
 
 int plan_create(struct plan *plan);      /* 0 or a negative errno */
 /*
- * Takes a frame between WELCOME and COMMIT. NULL, or what is wrong with it (with errno 0), or what could not be staged
- * (with errno set).
+ * Takes a frame between WELCOME and COMMIT, whose bytes, header included, are spent then (wire_crc32_spend). NULL, or
+ * what is wrong with it (with errno 0), or what could not be staged (with errno set).
  */
 const char *plan_take(struct plan *plan, const struct wire_frame *frame);
 /* NULL, or how COMMIT differs from what came. */

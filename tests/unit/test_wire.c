@@ -302,6 +302,29 @@ static void checksum(void **state)
 			assert_int_equal(wire_crc32(0, bytes + from, len), crc_slow(bytes + from, len));
 }
 
+static void checksum_spent(void **state)
+{
+	static const size_t lengths[] = { 0, 1, 3, 4, 5, 8, 2407, 2408, 2409, 2415, 2416, 4815, 4816, 32766, 32767, 32768 };
+	static uint8_t bytes[8 + 32768], spent[sizeof(bytes)];
+	uint32_t seed = 1;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)((seed = seed * 1103515245 + 12345) >> 16);
+	for (size_t from = 0; from < 8; from++)
+		for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+			size_t len = lengths[i];
+			uint32_t before = wire_crc32(0, bytes, i), crc;
+
+			memcpy(spent, bytes, sizeof(spent));
+			crc = wire_crc32_spend(before, spent + from, len);
+			assert_int_equal(crc, wire_crc32(before, bytes + from, len));
+			/* It kept to the bytes it was given. */
+			assert_memory_equal(spent, bytes, from);
+			assert_memory_equal(spent + from + len, bytes + from + len, sizeof(bytes) - from - len);
+		}
+}
+
 static void checksum_in_parts(void **state)
 {
 	uint8_t bytes[67];
@@ -445,7 +468,7 @@ int main(void)
 		cmocka_unit_test(targets),
 		cmocka_unit_test(names),
 		cmocka_unit_test(checksum),
-		cmocka_unit_test(checksum_in_parts),
+		cmocka_unit_test(checksum_spent), cmocka_unit_test(checksum_in_parts),
 		cmocka_unit_test(refuse),
 		cmocka_unit_test(refuse_cut),
 		cmocka_unit_test(names_of_codes),
