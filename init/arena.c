@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "arena.h"
 
@@ -11,7 +12,7 @@ void *arena_create(size_t size)
 	if (arena == MAP_FAILED)
 		return NULL;
 	/* Each is one more wall; a kernel that lacks one (no swap to lock against, say) still has the others. */
-	mlock(arena, size);
+	syscall(SYS_mlock2, arena, size, MLOCK_ONFAULT);
 	madvise(arena, size, MADV_DONTDUMP);
 	madvise(arena, size, MADV_WIPEONFORK);
 	return arena;
@@ -19,6 +20,5 @@ void *arena_create(size_t size)
 
 void arena_destroy(void *arena, size_t size)
 {
-	explicit_bzero(arena, size);
 	munmap(arena, size);
 }

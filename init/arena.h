@@ -6,6 +6,6 @@
 #include <stddef.h>
 
 void *arena_create(size_t size);         /* NULL: no memory */
-void arena_destroy(void *arena, size_t size);
+void arena_destroy(void *arena, size_t size);            /* and whoever wrote to it has wiped that */
 
 #endif

@@ -13,7 +13,8 @@
 #include "ring.h"
 
 #define FETCH_OUT 1024           /* the largest frame that goes out is a REFUSE */
-#define FETCH_ARENA (WIRE_FRAME_MAX + FETCH_OUT)
+#define FETCH_IN (8 * WIRE_FRAME_MAX)    /* what a vsock holds for its reader */
+#define FETCH_ARENA (FETCH_OUT + FETCH_IN)
 
 struct fetch {
 	struct address host;

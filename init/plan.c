@@ -205,16 +205,16 @@ static const char *data_take(struct plan *plan, struct wire_text data)
 		return "without a file or credential to belong to";
 	if (data.len > plan->open_left)
 		return "longer than what its file or credential lacks";
-	for (uint32_t done = 0; done < data.len;) {
-		ssize_t n = write(plan->open, data.s + done, data.len - done);
+	plan->open_left -= data.len;
+	/* No signal ends a write to a file in memory; one that is full takes a part first. */
+	while (data.len > 0) {
+		ssize_t n = write(plan->open, data.s, data.len);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
 			return "cannot be staged";
-		done += (uint32_t)n;
+		data.s += n;
+		data.len -= (uint32_t)n;
 	}
-	plan->open_left -= data.len;
 	return NULL;
 }
 

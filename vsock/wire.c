@@ -340,10 +340,8 @@ uint32_t wire_crc32_spend(uint32_t crc, void *bytes, size_t len)
 {
 	uint8_t *p = bytes;
 
-	if (len >= 4) {
-		store(p, load(p, 4) ^ ~crc, 4);
-		crc = ~0u;
-	}
+	_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the checksum goes into the first four bytes");
+	mix(p, (uint32_t)~crc);
 	for (; len >= 8 * 301; p += 8, len -= 8) {
 		uint64_t word;
 
@@ -353,7 +351,7 @@ uint32_t wire_crc32_spend(uint32_t crc, void *bytes, size_t len)
 		mix(p + 8 * 211, word);
 		mix(p + 8 * 300, word);
 	}
-	return wire_crc32(crc, p, len);
+	return wire_crc32(~0u, p, len);
 }
 
 /* --- REFUSE and names ------------------------------------------------------------------------------------------- */

@@ -241,7 +241,8 @@ bool wire_name_ok(struct wire_text name);                /* of a credential */
 
 /* CRC-32 of ISO 3309 (zlib, Ethernet); start with crc 0, go on with what the call before returned. */
 uint32_t wire_crc32(uint32_t crc, const void *bytes, size_t len);
-uint32_t wire_crc32_spend(uint32_t crc, void *bytes, size_t len);        /* faster; the bytes are worth nothing then */
+/* The same, faster, of 8 bytes or more, which are worth nothing then. */
+uint32_t wire_crc32_spend(uint32_t crc, void *bytes, size_t len);
 
 /* --- REFUSE ----------------------------------------------------------------------------------------------------- */
 
