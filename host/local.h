@@ -34,7 +34,7 @@ struct local;
 struct store;
 struct vm;
 
-/* Its socket is daemon->control. Nobody is served before local_resume: who asks for a machine shall not hear of none. */
+/* Its socket is daemon->control. Before local_resume nobody is served, as not all machines are known. */
 int local_init(struct daemon *daemon);
 void local_resume(struct daemon *daemon);
 void local_finish(struct daemon *daemon);
