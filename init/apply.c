@@ -236,23 +236,25 @@ static int credentials_publish(const struct apply *a)
 
 int apply(struct boot *boot, char *what, size_t size)
 {
-	struct apply a = { .boot = boot, .credentials_mode = 0700 };
+	struct apply a = { .boot = boot, .root = -1, .credentials_mode = 0700 };
+	const char *path;
 	int error = 0;
 
 	for (uint8_t stage = 0; stage < STAGES && !error; stage++) {
-		a.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (stage == STAGES - 1)         /* with all mounts in it */
+			a.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		error = stage_apply(&a, stage, what, size);
-		close(a.root);
 	}
+	close(a.root);
 	if (!error) {
+		path = APPLY_WORKLOAD;
 		error = workload_write(&boot->plan);
+		if (!error) {
+			path = APPLY_CREDENTIALS;
+			error = credentials_publish(&a);
+		}
 		if (error)
-			snprintf(what, size, "%s: %s", APPLY_WORKLOAD, strerror(-error));
-	}
-	if (!error) {
-		error = credentials_publish(&a);
-		if (error)
-			snprintf(what, size, "%s: %s", APPLY_CREDENTIALS, strerror(-error));
+			snprintf(what, size, "%s: %s", path, strerror(-error));
 	}
 	return error;
 }

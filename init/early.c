@@ -74,7 +74,6 @@ void early(struct boot *boot)
 	signals_block(&boot->mask);
 	/* Nobody traces PID 1, reads its memory or gets a core of it, while it handles secrets; exec undoes this. */
 	prctl(PR_SET_DUMPABLE, 0);
-	umask(022);
 	error = ring_create(&boot->ring, RING_DEFAULT);
 	if (error == 0 && ring_open(&boot->ring) == 0)
 		event_to_ring(&boot->ring);

@@ -25,7 +25,6 @@ enum event_order {
 };
 
 void event_to_ring(struct ring *ring);
-int event_listen(void);                  /* the relay's end: a descriptor, or a negative errno */
 int event_to_socket(void);               /* 0 or a negative errno */
 void event_stop(void);                   /* nothing more is sent from this process */
 

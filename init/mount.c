@@ -47,10 +47,13 @@ void mount_early(void)
 {
 	for (size_t i = 0; i < sizeof early / sizeof *early; i++) {
 		const struct early *e = &early[i];
+		int error;
 
-		mkdir(e->where, 0755);
-		/* EBUSY: the kernel has mounted it itself (DEVTMPFS_MOUNT). */
-		if (mount(e->type, e->where, e->type, e->flags, e->options) < 0 && errno != EBUSY)
+		/* The image has most of these directories. EBUSY: the kernel has mounted it itself (DEVTMPFS_MOUNT). */
+		do
+			error = mount(e->type, e->where, e->type, e->flags, e->options) < 0 && errno != EBUSY;
+		while (error && errno == ENOENT && mkdir(e->where, 0755) == 0);
+		if (error)
 			log_warn_errno("%s: no %s", e->where, e->type);
 	}
 }

@@ -89,7 +89,8 @@ void power_how_set(uint8_t how, enum power_init init)
 {
 	const struct power_note note = { how, (uint8_t)init };
 
-	note_write(HOW_PATH, &note, sizeof note);
+	if (how != WIRE_POWER_DETECT || init != POWER_BUSYBOX)
+		note_write(HOW_PATH, &note, sizeof note);
 }
 
 uint8_t power_how(void)

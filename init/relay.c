@@ -88,8 +88,10 @@ static void relay_wait(struct relay *relay, struct pollfd *polled, bool listen)
 	until = until > now ? until - now : 0;
 	timeout = (struct timespec){ .tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u) };
 	for (int id = 0; id < SOURCES; id++)
-		polled[id] = (struct pollfd){ .fd = listen || (id == SOURCE_EVENT && !relay->blocked) ?
-			relay->sources->fd[id] : -1, .events = POLLIN };
+		polled[id] = (struct pollfd){ .fd = listen ? relay->sources->fd[id] : -1, .events = POLLIN };
+	/* An event ends a rest, where it can be sent. */
+	if (!relay->blocked && link->state == LINK_UP)
+		polled[SOURCE_EVENT].fd = relay->sources->fd[SOURCE_EVENT];
 	polled[POLL_LINK] = (struct pollfd){ .fd = link->fd, .events = link_events(link) };
 	/* In a rest acknowledgements come together, too: a message goes back to the host for each time they are read. */
 	if (!listen && !relay->blocked)

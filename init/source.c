@@ -122,12 +122,9 @@ static void console_pty_open(struct sources *s)
 
 static void fifo_open(struct sources *s, enum source_id id, const char *path)
 {
-	if (mkfifo(path, 0600) < 0 && errno != EEXIST) {
-		log_warn_errno("%s", path);
-		return;
-	}
 	/* Read and write: there is always a writer, so it never ends; and always a reader, so nobody gets SIGPIPE. */
-	s->fd[id] = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (mkfifo(path, 0600) == 0 || errno == EEXIST)
+		s->fd[id] = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (s->fd[id] < 0 || fcntl(s->fd[id], F_SETPIPE_SZ, PIPE_SIZE) < 0)
 		log_warn_errno("%s", path);
 }
@@ -138,7 +135,8 @@ static void socket_open(struct sources *s, enum source_id id, const char *path, 
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	strcpy(address.sun_path, path);
-	if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && chmod(path, mode) == 0) {
+	/* The path gets the socket's mode, without a look at it. */
+	if (fd >= 0 && fchmod(fd, mode) == 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0) {
 		s->fd[id] = fd;
 		return;
 	}
@@ -147,20 +145,9 @@ static void socket_open(struct sources *s, enum source_id id, const char *path, 
 		close(fd);
 }
 
-static void event_open(struct sources *s)
-{
-	int fd = event_listen();
-
-	if (fd < 0) {
-		errno = -fd;
-		log_warn_errno("%s", EVENT_SOCKET);
-		return;
-	}
-	s->fd[SOURCE_EVENT] = fd;
-}
-
 void sources_open(struct sources *s)
 {
+	umask(0);        /* modes are as they are asked for; what comes later has the usual one */
 	for (int i = 0; i < SOURCES; i++)
 		s->fd[i] = s->held[i] = -1;
 	s->dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -171,7 +158,8 @@ void sources_open(struct sources *s)
 	socket_open(s, SOURCE_NOTIFY, NOTIFY_SOCKET, 0600);
 	fifo_open(s, SOURCE_STDOUT, SOURCE_STDOUT_PATH);
 	fifo_open(s, SOURCE_STDERR, SOURCE_STDERR_PATH);
-	event_open(s);
+	socket_open(s, SOURCE_EVENT, EVENT_SOCKET, 0600);
+	umask(022);
 }
 
 void sources_reopen(struct sources *s)
