@@ -13,7 +13,8 @@
  *     end
  *
  * The answers: "begin" right before the first write; "done NS CPU": how long the writing took, and what the carriers,
- * relay and keeper or PROGRAM, or this program where there are none, took of the processor meanwhile; "memory HOW KIB...".
+ * relay and keeper or PROGRAM, or this program where there are none, took of the processor meanwhile; and "memory HOW
+ * KIB...".
  */
 #include <dirent.h>
 #include <errno.h>

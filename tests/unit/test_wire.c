@@ -304,7 +304,8 @@ static void checksum(void **state)
 
 static void checksum_spent(void **state)
 {
-	static const size_t lengths[] = { 8, 9, 10, 11, 12, 13, 15, 16, 2407, 2408, 2409, 2415, 2416, 4815, 4816, 32766, 32767, 32768 };
+	static const size_t lengths[] = { 8, 9, 10, 11, 12, 13, 15, 16, 2407, 2408, 2409, 2415, 2416, 4815, 4816, 32766,
+		32767, 32768 };
 	static uint8_t bytes[8 + 32768], spent[sizeof(bytes)];
 	uint32_t seed = 1;
 
