@@ -6,14 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
-from daemon import wait_for
 
 from . import vsock
-from .conftest import PATIENCE_S
+from .conftest import PATIENCE_S, ask
 from .. import CID
 
 BUSY, EPOCH_ALIVE, NOT_ALLOWED = 8, 5, 6
-SHARE = Path("/run/share")
 
 
 def test_unprivileged_programs_of_a_guest(host, guest, program):
@@ -43,9 +41,7 @@ def test_programs_of_the_host(host, cid, source):
 def test_its_own_host(host):
     """The lab hears its own host (CID 2) on the same port as its guests. It is none of them."""
     host.machine("a", 77)
-    (SHARE / "knock").touch()
-    wait_for((SHARE / "knocked").exists, "an answer to the host's knock", PATIENCE_S)
-    answer = bytes.fromhex((SHARE / "knocked").read_text()).partition(b"\n")
+    answer = bytes.fromhex(ask("knock")).partition(b"\n")
     assert vsock.refusal(answer[2] if answer[0].startswith(b"OK ") else b"".join(answer)) == NOT_ALLOWED
     assert host.said(r"refused a connection from CID 2, port \d+: only guests are served here")
 
