@@ -87,7 +87,7 @@ def test_a_program_in_the_guest_asks(served, program):
     """
     canary = Canary("secret", 4096)
     served.host.config["graceMs"] = 20000
-    # A second before each, since hawserd notes no more than ten things a second of one machine.
+    # A second before each, since hawserd notes no more than eight things a second of one machine.
     ask = ("sleep 1; for who in 0 1000; do for id in same other; do thief $id $who; done; done; echo asked; "
            "read line </dev/ttyS0")
     served.config("sha256sum <$CREDENTIALS_DIRECTORY/secret; %s; %s; reboot; sleep 100" % (ask, ask))
