@@ -142,7 +142,8 @@ class Host:
         return path.read_bytes() if path.exists() else b""
 
     def records(self, vm="vm"):
-        return [json.loads(line) for line in self.text(vm, "json.log").splitlines()]
+        """Whole lines: hawserd may be at the last one."""
+        return [json.loads(line) for line in self.text(vm, "json.log").split(b"\n")[:-1]]
 
     def stream(self, name, vm="vm"):
         """A stream's lines in the text file."""

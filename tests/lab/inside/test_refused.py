@@ -105,14 +105,16 @@ def test_a_cid_given_away_under_a_living_guest(host, guest):
 
 # --- FAULTS: many at once -------------------------------------------------------------------------------------------
 
-CONNECTS = 10000
+# More than the 4096 that wait in the kernel. Of ten thousand the lab's emulated processor resets now and then, without a
+# word of any kernel.
+CONNECTS = 5000
 
 
 def test_7_a_full_backlog(host, guest, program):
     """More than wait in the kernel: what was reset dials again, and all are answered in the end."""
     host.machine("a", 77, "dial 610 1000 %d" % CONNECTS, files={"bin/dial": program("dial")})
     host.machine("b", 78, "exit 7")
-    crowd = guest(77, memory=256)
+    crowd = guest(77, memory=128)
     host.wait_event("a", "applied")
     with host.stopped():
         crowd.wait_serial("dial: full")
