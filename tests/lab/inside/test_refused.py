@@ -105,8 +105,8 @@ def test_a_cid_given_away_under_a_living_guest(host, guest):
 
 # --- FAULTS: many at once -------------------------------------------------------------------------------------------
 
-# More than the 4096 that wait in the kernel. Of ten thousand the lab's emulated processor resets now and then, without a
-# word of any kernel.
+# More than the 4096 that wait in the kernel. Of ten thousand the lab's emulated processor resets now and then, and no
+# kernel says a word.
 CONNECTS = 5000
 
 
