@@ -715,6 +715,23 @@ static void refused_by_the_host(void **state)
 	}
 }
 
+/* Five records of which the host has two, the rest under way; or, when not up, on a connection that has just begun. */
+static void half_heard(struct fixture *f, bool up)
+{
+	append_many(f, 5, 50);
+	connect_up(f);
+	hear_all(f);
+	say_next(f, WIRE_ACK, 2);
+	append(f, 50);           /* not sent any more: what comes now ends the connection */
+	model_forget(&f->model, 3, 2);
+	if (up)
+		return;
+	hang_up(f);
+	turn(f);
+	later(f, pause_ms(f) * MS);
+	dial_in(f);
+}
+
 /* Frames that nobody may send, or not now: the connection ends, and the ring is as it was. */
 static void nonsense(void **state)
 {
@@ -752,18 +769,7 @@ static void nonsense(void **state)
 	struct fixture *f = *state;
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		append_many(f, 5, 50);
-		connect_up(f);
-		hear_all(f);
-		say_next(f, WIRE_ACK, 2);
-		append(f, 50);           /* not sent any more: what comes now ends the connection */
-		model_forget(&f->model, 3, 2);
-		if (!cases[i].up) {
-			hang_up(f);
-			turn(f);
-			later(f, pause_ms(f) * MS);
-			dial_in(f);
-		}
+		half_heard(f, cases[i].up);
 		say_bytes(f, cases[i].bytes, cases[i].len);
 		if (f->link.state != LINK_PAUSED)
 			fail_msg("%s is taken", cases[i].what);
