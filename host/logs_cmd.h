@@ -3,7 +3,6 @@
 #ifndef HOST_LOGS_CMD_H
 #define HOST_LOGS_CMD_H
 
-
 #define LOGS_TIME 32             /* of a point in time, "2026-11-22T08:00:00.123456Z" */
 
 /* argv[0] is "logs". 0; 1: a failure, said on stderr; 2: usage. */

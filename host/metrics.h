@@ -10,7 +10,6 @@
 
 #include <stddef.h>
 
-
 struct daemon;
 struct metrics_client;
 

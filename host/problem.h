@@ -3,7 +3,6 @@
 #ifndef HOST_PROBLEM_H
 #define HOST_PROBLEM_H
 
-
 struct problem {
 	char text[512];          /* "FILE:LINE:COLUMN: what; how to mend it", or "FILE: ..." where there is no line */
 };

@@ -3,7 +3,6 @@
 #ifndef INIT_ENTRIES_H
 #define INIT_ENTRIES_H
 
-
 /* Called for each name but "." and ".."; what it returns adds up. */
 typedef unsigned entries_visit(int dirfd, const char *name, void *arg);
 

@@ -6,7 +6,6 @@
 #ifndef INIT_TREE_H
 #define INIT_TREE_H
 
-
 #include "../vsock/wire.h"
 
 /* In a stage. All return 0 or a descriptor, or a negative errno; -ELOOP: the path leads through a symbolic link. */
