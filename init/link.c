@@ -28,6 +28,16 @@ void link_start(struct link *link)
 		link->until_ns = 0;
 }
 
+static bool pending(const struct link *link)
+{
+	return frame_pending(&link->out) > 0 || link->rest.len > 0;
+}
+
+void link_keep(struct link *link)
+{
+	frame_keep(&link->out, &link->rest);
+}
+
 /* Every end of a connection, and of an attempt to get one, comes through here. */
 static void link_cut(struct link *link, bool slowly)
 {
@@ -37,8 +47,15 @@ static void link_cut(struct link *link, bool slowly)
 	link->state = LINK_PAUSED;
 	link->until_ns = clock_boot_ns() + MS * (slowly ? backoff_slow(&link->backoff) : backoff_next(&link->backoff));
 	link->ended = 0;
+	link->rest.len = 0;
 	frame_init(&link->in, in_storage, sizeof in_storage);
 	frame_init(&link->out, out_storage, sizeof out_storage);
+}
+
+static void link_flush(struct link *link)
+{
+	if (frame_send(&link->out, link->fd, &link->rest) == FRAME_CUT)
+		link_cut(link, false);
 }
 
 static void link_dial(struct link *link)
@@ -72,8 +89,7 @@ static void link_greet(struct link *link, const struct ring *ring)
 	link->state = LINK_GREETING;
 	link->until_ns = clock_boot_ns() + GREETING_NS;
 	/* Most hosts are quick: the first frame goes with the hello's acknowledgement in the same turn. */
-	if (frame_flush(&link->out, link->fd) == FRAME_CUT)
-		link_cut(link, false);
+	link_flush(link);
 }
 
 /* The host's last frame. */
@@ -93,9 +109,11 @@ static void link_refused(struct link *link, const struct wire_frame *frame)
 /* Ours. */
 static void link_refuse(struct link *link, uint16_t code, const char *what)
 {
-	struct wire_out out = frame_room(&link->out);
+	struct wire_out out;
 
 	log_warn("the host's log session: %s: %s", wire_refuse_name(code), what);
+	link_keep(link);
+	out = frame_room(&link->out);
 	if (wire_refuse_encode(&out, code, what))
 		frame_commit(&link->out, &out);
 	frame_flush(&link->out, link->fd);
@@ -166,29 +184,25 @@ static void link_hear(struct link *link, struct ring *ring)
 /* Frames until the ring is empty or the socket is full. */
 static void link_speak(struct link *link, struct ring *ring, bool close)
 {
-	while (frame_pending(&link->out) == 0 && ring_unsent(ring, link->sent)) {
+	while (link->state == LINK_UP && !pending(link) && ring_unsent(ring, link->sent)) {
 		struct wire_out out = frame_room(&link->out);
-		struct ring_run run;
-		uint64_t next = ring_frame(ring, link->sent, &out, &run);
+		uint64_t next = ring_frame(ring, link->sent, &out, &link->rest);
 
 		if (next == link->sent)
 			break;           /* only an acknowledgement lets the next frame out */
 		link->sent = next;
 		link->end_acked = false;
 		frame_commit(&link->out, &out);
-		if (frame_send(&link->out, link->fd, run.bytes, run.len) == FRAME_CUT) {
-			link_cut(link, false);
-			return;
-		}
+		link_flush(link);
 	}
-	if (close && frame_pending(&link->out) == 0 && !ring_unsent(ring, link->sent) && link->ended != link->sent + 1) {
+	if (close && link->state == LINK_UP && !pending(link) && !ring_unsent(ring, link->sent) &&
+	    link->ended != link->sent + 1) {
 		struct wire_out out = frame_room(&link->out);
 
 		ring_end(ring, &out);
 		frame_commit(&link->out, &out);
 		link->ended = link->sent + 1;
-		if (frame_flush(&link->out, link->fd) == FRAME_CUT)
-			link_cut(link, false);
+		link_flush(link);
 	}
 }
 
@@ -202,9 +216,8 @@ void link_run(struct link *link, struct ring *ring, short revents, bool close)
 		link_greet(link, ring);
 	if (link->state >= LINK_GREETING && (revents & (POLLIN | POLLERR | POLLHUP)))
 		link_hear(link, ring);
-	if (link->state >= LINK_GREETING && frame_pending(&link->out) > 0 &&
-	    frame_flush(&link->out, link->fd) == FRAME_CUT)
-		link_cut(link, false);
+	if (link->state >= LINK_GREETING && pending(link))
+		link_flush(link);
 	if (link->state == LINK_UP && ring_state(ring)->acked == link->sent)
 		progress(link);          /* nothing was awaited until now: silence begins with what is sent next */
 	if (link->state == LINK_UP)
@@ -221,7 +234,7 @@ short link_events(const struct link *link)
 	case LINK_DIALLING:
 		return POLLOUT;
 	default:
-		return (short)(POLLIN | (frame_pending(&link->out) > 0 ? POLLOUT : 0));
+		return (short)(POLLIN | (pending(link) ? POLLOUT : 0));
 	}
 }
 

@@ -165,8 +165,6 @@ int ring_resize(struct ring *ring, uint32_t size)
 	struct ring_state *state;
 	int error;
 
-	if (size == old->size)
-		return 0;
 	ring->shared->intent.at = NO_INTENT;
 	atomic_signal_fence(memory_order_seq_cst);
 	while (old->head - old->tail > size) {
@@ -391,13 +389,13 @@ static uint64_t offset_of(const struct ring *ring, uint64_t seq)
 	return offset;
 }
 
-uint64_t ring_frame(struct ring *ring, uint64_t sent, struct wire_out *out, struct ring_run *run)
+uint64_t ring_frame(struct ring *ring, uint64_t sent, struct wire_out *out, struct frame_run *run)
 {
 	const struct ring_state *state = ring_state(ring);
 	size_t room = out->size - out->len, flights = flight_room(ring);
 	uint64_t offset, start, seq = sent;
 
-	*run = (struct ring_run){ out->buf, 0 };
+	*run = (struct frame_run){ out->buf, 0 };
 	if (sent < state->tail_seq)
 		return lost_frame(ring, sent, out);
 	if (room < WIRE_FRAME_MAX)

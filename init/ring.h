@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "../vsock/frame.h"
 #include "../vsock/wire.h"
 
 #define RING_DEFAULT (256 << 10)
@@ -127,18 +128,13 @@ bool ring_gap(struct ring *ring, uint8_t stream, uint8_t reason, uint64_t record
  */
 void ring_announce(struct ring *ring, const struct wire_record *record, uint64_t rest);
 
-/* Bytes that lie in the ring, until the ring is changed. */
-struct ring_run {
-	const uint8_t *bytes;
-	size_t len;
-};
-
 /*
  * The next frame from number `sent` on: writes LOST, or all of RECORDS but its records, which are the run, into out;
  * puts the records into flight, and returns the number to go on with; `sent` itself when there is nothing to send, no
- * room for the whole frame, or too much in flight.
+ * room for the whole frame, or too much in flight. The run lies in the ring: until that gets another size, drops
+ * records, which a patient one does not, or hears that the host has them.
  */
-uint64_t ring_frame(struct ring *ring, uint64_t sent, struct wire_out *out, struct ring_run *run);
+uint64_t ring_frame(struct ring *ring, uint64_t sent, struct wire_out *out, struct frame_run *run);
 /* The host has everything below next. false: it cannot have. */
 bool ring_ack(struct ring *ring, uint64_t next, uint64_t sent);
 /* A new session; the host expects next. Settles what was in flight. false: it cannot expect that. */

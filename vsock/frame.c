@@ -93,23 +93,32 @@ int frame_flush(struct frame_buf *b, int fd)
 	return FRAME_OK;
 }
 
-int frame_send(struct frame_buf *b, int fd, const void *more, size_t len)
+int frame_send(struct frame_buf *b, int fd, struct frame_run *run)
 {
 	size_t held = b->end - b->start;
-	struct iovec parts[2] = { { b->buf + b->start, held }, { (void *)(uintptr_t)more, len } };
+	struct iovec parts[2] = { { b->buf + b->start, held }, { (void *)(uintptr_t)run->bytes, run->len } };
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
 	/* The system call: musl's wrapper is large, for descriptors, of which there are none. */
 	ssize_t n = syscall(SYS_sendmsg, fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-	size_t sent, sent_more;
+	size_t sent, of_run;
 
-	if (n < 0 && !again())
-		return FRAME_CUT;
-	sent = n < 0 ? 0 : (size_t)n;
-	sent_more = sent > held ? sent - held : 0;
-	b->start += sent - sent_more;
-	memcpy(b->buf + b->end, (const uint8_t *)more + sent_more, len - sent_more);
-	b->end += len - sent_more;
+	if (n < 0)
+		return again() ? FRAME_OK : FRAME_CUT;
+	sent = (size_t)n;
+	of_run = sent > held ? sent - held : 0;
+	b->start += sent - of_run;
+	run->bytes += of_run;
+	run->len -= of_run;
 	return FRAME_OK;
+}
+
+void frame_keep(struct frame_buf *b, struct frame_run *run)
+{
+	if (run->len == 0)
+		return;
+	memcpy(b->buf + b->end, run->bytes, run->len);
+	b->end += run->len;
+	run->len = 0;
 }
 
 /* 1 when ready, else what the caller returns. */

@@ -40,11 +40,16 @@ void frame_commit(struct frame_buf *b, const struct wire_out *out);
  */
 int frame_flush(struct frame_buf *b, int fd);
 
-/*
- * Writes once what was committed and len bytes that lie elsewhere behind it, 32 KiB at most in all; what the descriptor
- * does not take of them is copied into the buffer, which must have room for them.
- */
-int frame_send(struct frame_buf *b, int fd, const void *more, size_t len);
+/* Bytes that lie elsewhere, and go out behind what was committed. */
+struct frame_run {
+	const uint8_t *bytes;
+	size_t len;
+};
+
+/* Writes once what was committed and the run behind it, 32 KiB at most in all; the run is what is left of it then. */
+int frame_send(struct frame_buf *b, int fd, struct frame_run *run);
+/* Copies what is left of the run into the buffer, which must have room for it: its place is needed for something else. */
+void frame_keep(struct frame_buf *b, struct frame_run *run);
 
 /* frame_next and frame_flush, waiting up to timeout_ms in all (-1: for ever): as above, or -ETIMEDOUT. */
 int frame_wait(struct frame_buf *b, int fd, struct wire_frame *frame, int timeout_ms);

@@ -39,7 +39,7 @@ static void ring_empty(void)
 
 	while (ring_unsent(&ring, sent)) {
 		struct wire_out out = { .buf = frame, .size = sizeof frame };
-		struct ring_run run;
+		struct frame_run run;
 
 		next = ring_frame(&ring, sent, &out, &run);
 		FUZZ_NEED(next > sent);

@@ -44,7 +44,7 @@ static uint8_t model_noise[MODEL_NOISE];
 /* A frame in one piece. */
 static inline uint64_t model_frame(struct ring *ring, uint64_t sent, struct wire_out *out)
 {
-	struct ring_run run;
+	struct frame_run run;
 	uint64_t next = ring_frame(ring, sent, out, &run);
 
 	wire_put_bytes(out, run.bytes, run.len);

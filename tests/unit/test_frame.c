@@ -455,12 +455,12 @@ static void blocking_socket(void **state)
 	alarm(0);
 }
 
-/* Bytes from elsewhere, behind what is held: sent at once, or kept, and once each. */
-static void with_more(void **state)
+/* Bytes from elsewhere, behind what is held: sent at once, later, or kept, and once each. */
+static void with_a_run(void **state)
 {
 	static uint8_t record[20000];
 	struct wire_frame frame;
-	unsigned kept = 0;
+	unsigned later = 0, kept = 0;
 	int size = 1;
 
 	(void)state;
@@ -468,25 +468,30 @@ static void with_more(void **state)
 	for (size_t i = 0; i < sizeof record; i++)
 		record[i] = (uint8_t)(i + 9);
 	for (int round = 0; round < 200; round++) {
-		struct wire_out room;
+		struct frame_run run = { record, sizeof record };
+		struct wire_out room = frame_room(&out);
 
-		room = frame_room(&out);
 		wire_put_u32(&room, sizeof record);
 		wire_put_u16(&room, 9);
 		wire_put_u16(&room, 0);
 		frame_commit(&out, &room);
-		assert_int_equal(frame_send(&out, pair[0], record, sizeof record), FRAME_OK);
-		kept += frame_pending(&out) > 0;
-		while (frame_pending(&out)) {
-			assert_int_equal(frame_flush(&out, pair[0]), FRAME_OK);
+		assert_int_equal(frame_send(&out, pair[0], &run), FRAME_OK);
+		later += run.len > 0;
+		if (round % 2 && run.len > 0) {
+			frame_keep(&out, &run);
+			assert_int_equal(run.len, 0);
+			kept++;
+		}
+		while (frame_pending(&out) || run.len > 0) {
+			assert_int_equal(frame_send(&out, pair[0], &run), FRAME_OK);
 			assert_int_equal(frame_fill(&in, pair[1]), FRAME_OK);
 		}
 		assert_int_equal(frame_wait(&in, pair[1], &frame, 1000), 1);
 		assert_frame(&frame, 9, sizeof record);
 	}
-	assert_true(kept > 0);
+	assert_true(kept > 0 && later > kept);
 	close(pair[1]);
-	assert_int_equal(frame_send(&out, pair[0], record, sizeof record), FRAME_CUT);
+	assert_int_equal(frame_send(&out, pair[0], &(struct frame_run){ record, sizeof record }), FRAME_CUT);
 	pair[1] = dup(pair[0]);
 }
 
@@ -537,7 +542,7 @@ int main(void)
 		STREAM(trickle),
 		STREAM(drain_in_vain),
 		STREAM(blocking_socket),
-		STREAM(with_more),
+		STREAM(with_a_run),
 		STREAM(drain_to_a_slow_reader),
 	};
 

@@ -407,6 +407,28 @@ static void host_reads_slowly(void **state)
 	model_check(&f->model, &f->ring);
 }
 
+/* What is left of a frame that was kept goes as it was, wherever its records are by then. */
+static void dropped_in_a_frame(void **state)
+{
+	struct fixture *f = *state;
+
+	stall(f);
+	assert_true(f->link.rest.len > 0);
+	link_keep(&f->link);
+	append_many(f, 40, WIRE_RECORD_MAX);
+	assert_int_equal(ring_resize(&f->ring, 4 * WIRE_RING_MIN), 0);
+	append_many(f, 10, WIRE_RECORD_MAX);
+	assert_true(ring_state(&f->ring)->tail_seq > f->link.sent);
+	for (int i = 0; i < 1000 && f->model.next < 70; i++) {
+		hear_all(f);
+		turn(f);
+	}
+	assert_int_equal(f->model.next, 70);
+	assert_int_equal(f->model.losts, 1);
+	ack(f);
+	model_check(&f->model, &f->ring);
+}
+
 /* What was left of a frame is not the beginning of the next connection. */
 static void cut_in_a_frame(void **state)
 {
@@ -906,13 +928,11 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, create, destroy)
 	const struct CMUnitTest tests[] = {
 		TEST(waits_for_the_token), TEST(greeting), TEST(nobody_there), TEST(attempt_times_out),
-		TEST(host_without_a_word), TEST(flows), TEST(host_reads_slowly), TEST(cut_in_a_frame),
-		TEST(silence), TEST(an_hour_of_nothing), TEST(full_flight), TEST(lost_while_a_lost_is_out),
+		TEST(host_without_a_word), TEST(flows), TEST(host_reads_slowly), TEST(dropped_in_a_frame),
+		TEST(cut_in_a_frame), TEST(silence), TEST(an_hour_of_nothing), TEST(full_flight), TEST(lost_while_a_lost_is_out),
 		TEST(patience),
 		TEST(ends), TEST(ends_empty), TEST(has_more_to_say), TEST(late_end_ack),
-		TEST(ends_again_after_a_cut), TEST(refused_by_the_host), TEST(nonsense), TEST(noise),
-		TEST(button), TEST(refused_by_the_host), TEST(nonsense), TEST(noise),
-		TEST(button_too_early), TEST(refused_by_the_host), TEST(nonsense), TEST(noise),
+		TEST(ends_again_after_a_cut), TEST(button), TEST(button_too_early), TEST(refused_by_the_host), TEST(nonsense), TEST(noise),
 		TEST(cut_in_the_hosts_words), TEST(cut_in_the_guests_words),
 	};
 
