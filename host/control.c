@@ -24,7 +24,8 @@ struct control {
 	int fd, slot;
 	uint32_t verb, uid;              /* what is asked, and by whom */
 	bool hybrid;                     /* by way of a VMM's Unix socket */
-	enum { DIALLING, ASKING, GREETING } state;       /* ASKING: the CONNECT line is sent to a VMM */
+	/* ASKING: the CONNECT line is sent to a VMM. GREETED: CTL_HELLO is sent. UNASKED: the guest did not wait for it. */
+	enum { DIALLING, ASKING, GREETED, UNASKED } state;
 	struct timer timer;
 	control_done *done;
 	void *arg;
@@ -129,7 +130,10 @@ static void send_all(struct control *control, const void *bytes, size_t len, int
 {
 	struct vm *vm = control->vm;
 
-	if (send(control->fd, bytes, len, MSG_NOSIGNAL) != (ssize_t)len) {
+	ssize_t sent = send(control->fd, bytes, len, MSG_NOSIGNAL);
+
+	/* A guest that has hung up may have said why. */
+	if (sent != (ssize_t)len && !(next == GREETED && sent < 0 && errno == EPIPE)) {
 		finish(control, "the guest of %s cannot be dialled: %s", vm->name, strerror(errno));
 		return;
 	}
@@ -145,7 +149,7 @@ static void greet(struct control *control)
 
 	memcpy(hello.hello.token, control->vm->store.epoch.token, sizeof hello.hello.token);
 	wire_control_encode(&out, &hello);
-	send_all(control, bytes, out.len, GREETING);
+	send_all(control, bytes, out.len, GREETED);
 	explicit_bzero(bytes, sizeof bytes);
 	explicit_bzero(&hello, sizeof hello);
 }
@@ -164,20 +168,6 @@ static void connected(struct control *control)
 			control->vm->daemon->config.port + WIRE_PORT_CONTROL), ASKING);
 	else
 		greet(control);
-}
-
-/* A VMM's "OK n\n", behind which nothing comes: the guest says nothing before it is greeted. */
-static void line_take(struct control *control)
-{
-	const uint8_t *newline = memchr(control->in, '\n', control->len);
-	bool right = memcmp(control->in, "OK ", control->len < 3 ? control->len : 3) == 0;
-
-	if (!right || control->len > VMM_LINE_MAX || (newline && newline + 1 != control->in + control->len))
-		finish(control, "the VMM of %s answers CONNECT with nonsense", control->vm->name);
-	else if (newline) {
-		control->len = 0;
-		greet(control);
-	}
 }
 
 static void welcome(struct control *control, const struct wire_frame *frame)
@@ -206,11 +196,32 @@ static void frame_take(struct control *control)
 	struct wire_frame frame;
 	int size = wire_split(control->in, control->len, &frame);
 
-	/* The guest says nothing more before it is asked. */
-	if (size < 0 || (size && control->len > (size_t)size) || (!size && control->len == sizeof control->in))
+	/* The guest says nothing more before it is asked, and before it is greeted nothing but that it will not be. */
+	if (size < 0 || (size && control->len > (size_t)size) || (!size && control->len == sizeof control->in) ||
+	    (size && control->state == UNASKED && frame.type != WIRE_REFUSE))
 		finish(control, "the guest of %s answers with nonsense", control->vm->name);
 	else if (size > 0)
 		welcome(control, &frame);
+}
+
+/* A VMM's "OK n\n", behind which a guest that has no room may have said so. */
+static void line_take(struct control *control)
+{
+	const uint8_t *newline = memchr(control->in, '\n', control->len);
+	bool right = memcmp(control->in, "OK ", control->len < 3 ? control->len : 3) == 0;
+	size_t line = newline ? (size_t)(newline + 1 - control->in) : control->len;
+
+	if (!right || line > VMM_LINE_MAX) {
+		finish(control, "the VMM of %s answers CONNECT with nonsense", control->vm->name);
+	} else if (newline && line == control->len) {
+		control->len = 0;
+		greet(control);
+	} else if (newline) {
+		control->len -= line;
+		memmove(control->in, control->in + line, control->len);
+		control->state = UNASKED;
+		frame_take(control);
+	}
 }
 
 static void control_read(struct control *control)

@@ -119,8 +119,13 @@ WRONG = {
                             b"answers CONNECT with nonsense"),
     "a line without end": (lambda session: (session.line(), session.sock.sendall(b"OK " + b"1" * 60)), ["vm"],
                            b"answers CONNECT with nonsense"),
-    "more than the line": (lambda session: (session.line(), session.sock.sendall(b"OK 612\n" + ctl.welcome("ping"))),
-                           ["vm"], b"answers CONNECT with nonsense"),
+    "welcome before it is asked": (lambda session: (session.line(), session.sock.sendall(
+        b"OK 612\n" + ctl.welcome("ping")), session.take(1)), ["vm"], b"answers with nonsense"),
+    "refused before it is asked": (lambda session: (session.line(), session.sock.sendall(
+        b"OK 612\n" + frame(1, struct.pack("<HH", 8, 0) + b"too many"))), ["vm"],
+        b"the guest of vm refuses: busy: too many"),
+    "hangs up before it is asked": (lambda session: (session.line(), session.sock.sendall(b"OK 612\n")), ["vm"],
+                                    b"nobody listens in the guest of vm"),
     "nonsense for a frame": (lambda session: (session.line(), session.sock.sendall(b"OK 612\n"), session.receive(),
                                               session.sock.sendall(b"\xff" * 16)), ["vm"], b"answers with nonsense"),
     "another frame": (lambda session: (session.line(), session.sock.sendall(b"OK 612\n"), session.receive(),

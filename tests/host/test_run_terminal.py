@@ -99,7 +99,7 @@ def test_a_shell(person):
     at.wait(b"started\r\n")
     at.type(b"\x03")
     at.type(b"echo status $?\r")
-    at.wait(b"status 130\r\n")
+    at.wait(b"status 130\r\n# ")
     at.type(b"(exit 7)\r")
     at.wait(b"(exit 7)\r\n# ")
     at.type(b"\x04")
