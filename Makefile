@@ -215,8 +215,10 @@ $(COV_UNIT): $(BUILD)/cov/unit/%: $(BUILD)/cov/tests/unit/%.o $(BUILD)/cov/libha
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(COV_CFLAGS) -o $@ $^ $(shell $(PKG_CONFIG) --libs $(HOST_LIBS)) -lcmocka
 
-.PHONY: coverage
-coverage: $(COV_UNIT) $(COV_FUZZ)
+.PHONY: coverage coverage-build
+coverage-build: $(COV_UNIT) $(COV_FUZZ)
+
+coverage: coverage-build
 	@$(PYTHON) scripts/coverage
 
 # FUZZ_S seconds for each target. make test does a few, and the corpus.
@@ -245,9 +247,9 @@ analyze:
 
 .PHONY: test
 test:
-	@scripts/deps
+	@scripts/deps build test bench
 	@$(MAKE) --no-print-directory -j2 all image $(BUILD)/relay-machine $(BUILD)/fleet $(UNIT:%=$(BUILD)/unit/%) \
-		fuzz-build
+		fuzz-build coverage-build
 	@$(PYTEST) -n 2 --dist loadgroup tests
 
 # A guest that is itself a host with KVM and vhost_vsock, and what is tested on it: see tests/lab/__init__.py.

@@ -121,11 +121,18 @@ def latency(most):
                      for _ in range(ROUNDS)])
 
 
-def settled_size(path):
-    size = -1
-    while path.stat().st_size != size:
-        size = path.stat().st_size
-        time.sleep(0.5)
+def lines_come(path, total):
+    """How many the file has when it has all, or has not grown for as long as anything may take."""
+    size = lines = 0
+    grew = time.monotonic()
+    while lines != total and time.monotonic() < grew + guest.PATIENCE_S:
+        time.sleep(0.2)
+        now = path.stat().st_size if path.exists() else 0
+        if now != size:
+            size, grew = now, time.monotonic()
+        elif now >= total * LINE:
+            lines = path.read_bytes().count(b".\n")
+    return lines
 
 
 def rsyslogd(fleet):
@@ -153,9 +160,8 @@ def ingest(each):
         pid = rsyslogd(fleet)
         cpu = guest.cpu_s(pid)
         fleet.order("feed", fleet.dir / "rsyslog.sock", LOGGERS, each, total)
-        settled_size(fleet.dir / "rsyslog.out")
+        lines = lines_come(fleet.dir / "rsyslog.out", total)
         theirs = guest.cpu_s(pid) - cpu
-        lines = (fleet.dir / "rsyslog.out").read_bytes().count(b".\n")
         if lines != total:
             raise RuntimeError("rsyslogd has %d of %d records" % (lines, total))
     return total / ours, total / theirs

@@ -3,7 +3,8 @@
 
 hawser's relay and hawserd beside socat on both ends, in one guest, one after the other, and again. What socat leaves
 out is left out: nothing is acknowledged, ordered or stamped. `raw` is one program that writes to the vsock while a
-reader discards, which is as fast as this virtual machine's vsock gets. The serial console, which is slow, gets less.
+reader discards, which is as fast as this virtual machine's vsock gets; `carry` is the same with a pipe between, which
+is as fast as anything gets that carries what another program writes. The serial console, which is slow, gets less.
 """
 import hashlib
 import os
@@ -139,6 +140,10 @@ class Raw(Reader):
         return None if self.process.returncode else "all of it"
 
 
+class Carry(Raw):
+    order = "exec /bench/load carry %d" % PORT
+
+
 class Serial:
     """QEMU writes it to a pipe; that is QEMU's work, and not told from the guest's."""
     order, cpu_s = "serial", None
@@ -158,7 +163,7 @@ class Serial:
 # label, key, the way, how much less of lines and of blocks goes there
 CONTENDERS = [("hawser", "hawser", Hawser, 1, 1), ("socat -b 8192", "socat_b8192", Socat, 1, 1),
               ("socat -b 32768", "socat_b32768", Socat, 1, 1), ("serial console", "serial", Serial, 128, 128),
-              ("raw vsock", "raw", Raw, 16, 1)]
+              ("pipe, raw vsock", "carry", Carry, 1, 1), ("raw vsock", "raw", Raw, 16, 1)]
 
 
 def run(machine, what, key, way, size):
@@ -217,6 +222,7 @@ def tables(runs, private):
                 ("log_lines_%s_host_cpu_ms_per_mb" % key, column(runs, "lines", key, 2)), own=own)
     speed.note("%d MiB each; the serial console gets %d MiB, raw lines %d MiB" % (MIB, MIB // 128, MIB // 16))
     speed.note("raw: what writes is what dials, one write for each line; nothing collects them")
+    speed.note("pipe: read() and write() of 32 KiB, from there to the vsock, and nothing else; a reader discards")
     cpu.note("guest: who carries the bytes, not who writes them; of the raw vsock and the serial console, who writes")
     cpu.note("host: hawserd, socat, or a reader that discards; not QEMU and its vsock device")
     cpu.note("private memory of keeper and relay (%s): %s KiB" % (private[-1][0], " + ".join(private[-1][1:])))

@@ -12,6 +12,8 @@
  *     memory                  private memory of the relay and its keeper
  *     end
  *
+ * A PROGRAM may be `/bench/load carry PORT`, the least that can carry a FIFO to the vsock: read and write.
+ *
  * The answers: "begin" right before the first write; "done NS CPU": how long the writing took, and what the carriers,
  * relay and keeper or PROGRAM, or this program where there are none, took of the processor meanwhile; and "memory HOW
  * KIB...".
@@ -307,6 +309,22 @@ static void from_vsock(uint32_t port, uint64_t bytes)
 	close(fd);
 }
 
+/* Until the FIFO ends. */
+static int carry(uint32_t port)
+{
+	static char block[BLOCK];
+	struct address host = address_vsock(2, port);
+	int from = open(FIFO, O_RDONLY | O_CLOEXEC), to = dial(&host, false, 1000);
+	ssize_t n = -1;
+
+	if (from < 0 || to < 0)
+		return 1;
+	fcntl(to, F_SETFL, 0);
+	while ((n = read(from, block, sizeof block)) > 0)
+		write_all(to, block, (size_t)n);
+	return n < 0;
+}
+
 static void obey(char *order)
 {
 	bool blocks = strncmp(order, "blocks ", 7) == 0;
@@ -334,11 +352,13 @@ static void obey(char *order)
 		by_program(what, blocks, bytes);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	char order[1024];
 	struct termios termios;
 
+	if (argc == 3 && strcmp(argv[1], "carry") == 0)
+		return carry((uint32_t)atoi(argv[2]));
 	orders = fopen("/dev/ttyS0", "r");
 	serial = fopen("/dev/ttyS0", "w");
 	if (!orders || !serial)

@@ -1,15 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Measures, and writes one report. Asserts nothing.
-
-usage: run.py [--kept | --docs] [NAME...]
-
-With names, only these parts are measured, and the report is of these; with --kept nothing is, and the report is of
-what was measured last of each part; with --docs that report goes into docs/, too.
-
-Into build/: bench.json, every figure in one flat object; bench/samples.json, all samples of the last run of each
-part; bench/RESULTS.md and bench/*.svg, the report.
+"""Measures, and writes one report: bench.json, every figure in one flat object; bench/samples.json, all samples of
+the last run of each part; bench/RESULTS.md and bench/*.svg, the report. Asserts nothing.
 """
+import argparse
 import importlib
 import json
 import os
@@ -23,7 +17,6 @@ import draw
 import report
 
 TOP = Path(__file__).resolve().parent.parent.parent
-BUILT = TOP / "build/bench"
 PARTS = ["wall", "image", "boot", "memory", "files", "log", "host", "many"]
 
 
@@ -92,31 +85,35 @@ def publish(kept, names, directory, pictures):
 
 
 def main():
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__.strip())
-        return 0
-    options = {word for word in sys.argv[1:] if word.startswith("-")}
-    wanted = [word for word in sys.argv[1:] if word not in options]
-    if options - {"--kept", "--docs"} or set(wanted) - set(PARTS):
-        sys.exit("usage: run.py [--kept | --docs] [NAME...]; there are: %s" % ", ".join(PARTS))
-    BUILT.mkdir(parents=True, exist_ok=True)
-    path = BUILT / "samples.json"
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kept", action="store_true", help="measure nothing: report what was measured last")
+    parser.add_argument("--docs", action="store_true", help="so, and into docs/ too")
+    parser.add_argument("--into", type=Path, default=TOP / "build", metavar="DIR", help="instead of build/")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these parts, of: " + " ".join(PARTS))
+    options = parser.parse_args()
+    if set(options.names) - set(PARTS):
+        parser.error("the parts are: " + " ".join(PARTS))
+    built = options.into / "bench"
+    built.mkdir(parents=True, exist_ok=True)
+    path = built / "samples.json"
     kept = json.loads(path.read_text()) if path.exists() else {}
-    names = [name for name in wanted or PARTS if not options or name in kept]
+    measured = not (options.kept or options.docs)
+    names = [name for name in options.names or PARTS if measured or name in kept]
     for what, which in machine():
         print("%-10s  %s" % (what, which))
     for name in names:
-        if not options:
+        if measured:
             kept[name] = measure(name)
             path.write_text(json.dumps(kept, indent=1) + "\n")
         for table in kept[name]["tables"]:
             print("\n" + "\n".join(report.lines(table)), flush=True)
     figures = {key: value for part in kept.values() for key, value in report.figures(part).items()}
-    (TOP / "build/bench.json").write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
-    publish(kept, names, BUILT, ".")
-    if "--docs" in options:
+    (options.into / "bench.json").write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
+    publish(kept, names, built, ".")
+    if options.docs:
         publish(kept, names, TOP / "docs", "bench")
-    print("\nbuild/bench.json, build/bench/RESULTS.md, build/bench/samples.json")
+    print("\n" + ", ".join(os.path.relpath(options.into / name) for name in (
+        "bench.json", "bench/RESULTS.md", "bench/samples.json")))
     return 0
 
 
