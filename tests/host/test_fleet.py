@@ -5,6 +5,10 @@ go. SOAK_VISITS (20000) says how often they come.
 """
 import os
 import resource
+import select
+import signal
+import socket
+import struct
 import subprocess
 from pathlib import Path
 
@@ -107,6 +111,58 @@ def test_log_files_give_way_to_guests(host):
     assert counters["cuts"] == 0 and counters["noDescriptor"] == 0
     for name in names:
         assert host.stream("stdout", name) == [b"turn 0", b"turn 1", b"turn 2"]
+
+
+DIALS = 10000
+
+
+def answers(poll, dialled):
+    """The beginning of what has come first to each: its kind, and with REFUSE why. Each has only one."""
+    heads = []
+    for fd, _ in poll.poll(0.02):
+        sock = dialled.pop(fd)
+        heads.append(struct.unpack("<4xHxxH", sock.recv(10)))
+        poll.unregister(fd)
+        sock.close()
+    return heads
+
+
+def test_7_ten_thousand_dials(host):
+    """More than wait in the kernel, before hawserd looks: who is turned away dials again, and each is answered."""
+    host.config["limits"] = {"connectionsPerVm": DIALS, "helloRateVm": 0}
+    host.vm("vm")
+    host.start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    guest, server = host.guest(), host.pids()["server"]
+    poll, dialled, launched, again, welcome, idle = select.epoll(), {}, 0, 0, 0, 0
+    os.kill(server, signal.SIGSTOP)
+    try:
+        while welcome < DIALS:
+            while launched < DIALS:
+                sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+                try:
+                    sock.connect(f"{guest.base}_{guest.port}")
+                except BlockingIOError:
+                    sock.close()
+                    again += 1
+                    os.kill(server, signal.SIGCONT)
+                    break
+                sock.send(guest.hello())
+                poll.register(sock, select.EPOLLIN)
+                dialled[sock.fileno()] = sock
+                launched += 1
+            heads = answers(poll, dialled)
+            idle = 0 if heads else idle + 1
+            assert idle < 2000, "%d wait for an answer" % len(dialled)
+            for kind, code in heads:
+                assert kind == sim.WELCOME or (kind, code) == (sim.REFUSE, sim.BUSY)
+                welcome += kind == sim.WELCOME
+                launched -= kind == sim.REFUSE
+    finally:
+        os.kill(server, signal.SIGCONT)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert again > 0 and host.guest().boot()
 
 
 def state_of(pids):
