@@ -27,7 +27,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <systemd/sd-daemon.h>
 
 #include "run.h"
 #include "run_state.h"
@@ -266,13 +265,10 @@ static void places_set(const struct run *r, struct pollfd p[static PLACES])
 	p[P_FEED].fd = run_feed_fd(r, &p[P_FEED].events);
 }
 
-/* With a systemd on this side, which may be waiting for the same. */
 static void ready_tell(struct run *r)
 {
 	r->ready_told = true;
 	run_print_note(&r->print, "ready after %.2f s", (double)(run_now() - r->began) / 1e9);
-	if (r->notify && setenv("NOTIFY_SOCKET", r->notify, 1) == 0)
-		sd_notify(1, "READY=1");
 }
 
 static void ready_watch(struct run *r)

@@ -90,6 +90,7 @@ static void record(struct run *r, const char *line, size_t len)
 			run_end_begin(r);        /* the guest cannot be asked any more */
 	} else if (result > 0) {
 		run_summary_add(&r->summary, &record);
+		run_notify(r, &record);
 		run_print_record(&r->print, &record, line, len);
 	}
 	client_record_free(&record);

@@ -88,6 +88,9 @@ void run_close(int *fd);
 /* run_find.c: reads the directory as hawserd will, and finds all programs and files. Nothing is started. 0 or -1. */
 int run_find(struct run *r);
 
+/* run_notify.c: what the guest's program says to its $NOTIFY_SOCKET, to who started us and gave us one. */
+void run_notify(struct run *r, const struct client_record *record);
+
 /* run_dry.c: prints what would be run, and ends the run. */
 void run_dry(struct run *r);
 

@@ -32,7 +32,8 @@ def qemu(script):
         elif word == "stay":
             time.sleep(1000)
         else:
-            guest.send_records([guest_sim.event(*word)])
+            code, value, *text = word
+            guest.send_records([guest_sim.event(code, value, *(each.encode() for each in text))])
             guest.wait_ack()
 
 

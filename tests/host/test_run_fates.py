@@ -11,7 +11,7 @@ import pytest
 TOP = Path(__file__).resolve().parents[2]
 MACHINE = str(Path(__file__).resolve().parent / "pretend_machine.py")
 STARTED, EXITED, KILLED, OOM, UNSTARTED = range(16, 21)
-FAILURE, POWER, READY, EXIT_STATUS = 5, 7, 32, 35
+FAILURE, POWER, READY, STATUS, STOPPING, EXIT_STATUS, WATCHDOG = 5, 7, 32, 33, 34, 35, 36
 BOUND_S = 120
 
 
@@ -40,17 +40,18 @@ def test_status(events, status, words):
 
 
 def test_ready(tmp_path):
-    """Who waits for the run, as systemd does, is told; and once only."""
+    """Who waits for the run, as systemd does, is told what the guest's program says; and no word is added to it."""
     path = str(tmp_path / "notify")
+    said = [(STATUS, 0, "half way\nMAINPID=1"), (READY, 0), (WATCHDOG, 0), (READY, 0), (WATCHDOG, 0), (STOPPING, 0)]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(path)
-        done = run([(STARTED, 9), (READY, 0), (READY, 0), (EXITED, 7), (POWER, 0), "end"], "--wait-ready", "100",
-                   NOTIFY_SOCKET=path)
+        done = run([(STARTED, 9), *said, (EXITED, 7), (POWER, 0), "end"], "--wait-ready", "100", NOTIFY_SOCKET=path)
         told.setblocking(False)
-        assert told.recv(100) == b"READY=1"
+        assert [told.recv(100) for _ in said] == [
+            b"STATUS=half way MAINPID=1", b"READY=1", b"WATCHDOG=1", b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
         with pytest.raises(BlockingIOError):
             told.recv(100)
-    assert done.returncode == 7 and "ready after " in done.stderr
+    assert done.returncode == 7 and done.stderr.count("ready after ") == 1
 
 
 @pytest.mark.parametrize("events, status, words", [
