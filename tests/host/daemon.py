@@ -13,7 +13,7 @@ import pytest
 from guest_sim import Guest, Refused
 
 HAWSERD = Path(os.environ.get("HAWSERD", Path(__file__).resolve().parents[2] / "build/hawserd"))
-PATIENCE = 20    # seconds for what should take none
+PATIENCE = 60    # seconds for what should take none, on a machine that has time
 
 
 def wait_for(condition, what="the condition", seconds=PATIENCE):

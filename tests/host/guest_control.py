@@ -23,7 +23,7 @@ class Session:
 
     def __init__(self, sock):
         self.sock, self.buffer = sock, b""
-        sock.settimeout(20)
+        sock.settimeout(60)
 
     def take(self, size):
         while len(self.buffer) < size:
