@@ -5,19 +5,20 @@
 
 /* --- numbers and bytes ------------------------------------------------------------------------------------------ */
 
-static uint64_t load(const uint8_t *p, unsigned len)
+/* A number's first bytes are its lowest, here as on the wire. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are copied as they are");
+
+static uint64_t load(const uint8_t *p, size_t len)
 {
 	uint64_t v = 0;
 
-	while (len--)
-		v = v << 8 | p[len];
+	memcpy(&v, p, len);
 	return v;
 }
 
-static void store(uint8_t *p, uint64_t v, unsigned len)
+static void store(uint8_t *p, uint64_t v, size_t len)
 {
-	for (; len--; v >>= 8)
-		*p++ = (uint8_t)v;
+	memcpy(p, &v, len);
 }
 
 /* The next len bytes, or NULL. After that nothing is left, so that no later, smaller read finds anything. */
@@ -34,11 +35,22 @@ static const uint8_t *take(struct wire_in *in, size_t len)
 	return p;
 }
 
-static uint64_t get(struct wire_in *in, unsigned len)
+void wire_get_bytes(struct wire_in *in, void *to, size_t len)
 {
 	const uint8_t *p = take(in, len);
 
-	return p ? load(p, len) : 0;
+	if (p)
+		memcpy(to, p, len);
+	else
+		memset(to, 0, len);
+}
+
+static uint64_t get(struct wire_in *in, size_t len)
+{
+	uint64_t v = 0;
+
+	wire_get_bytes(in, &v, len);
+	return v;
 }
 
 uint8_t wire_get_u8(struct wire_in *in)
@@ -59,16 +71,6 @@ uint32_t wire_get_u32(struct wire_in *in)
 uint64_t wire_get_u64(struct wire_in *in)
 {
 	return get(in, 8);
-}
-
-void wire_get_bytes(struct wire_in *in, void *to, size_t len)
-{
-	const uint8_t *p = take(in, len);
-
-	if (p)
-		memcpy(to, p, len);
-	else
-		memset(to, 0, len);
 }
 
 static struct wire_text text_take(struct wire_in *in, size_t len)
@@ -340,7 +342,6 @@ uint32_t wire_crc32_spend(uint32_t crc, void *bytes, size_t len)
 {
 	uint8_t *p = bytes;
 
-	_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the checksum goes into the first four bytes");
 	mix(p, (uint32_t)~crc);
 	for (; len >= 8 * 301; p += 8, len -= 8) {
 		uint64_t word;

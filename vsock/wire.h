@@ -327,11 +327,12 @@ const char *wire_type_name(uint16_t type);
 
 /* --- log session ------------------------------------------------------------------------------------------------ */
 
+/* Up to data it is the header, as it lies in the frame. */
 struct wire_record {
+	uint32_t length;
 	uint8_t kind, stream;
 	uint16_t pri;
 	uint64_t ns;
-	uint32_t length;
 	const uint8_t *data;
 };
 

@@ -159,15 +159,13 @@ static bool record_ok(const struct wire_record *record)
 	return record->stream != WIRE_STREAM_KERNEL || record->length >= KERNEL_HEADER;
 }
 
+_Static_assert(offsetof(struct wire_record, data) == WIRE_RECORD_HEADER, "a header is copied as it is");
+
 bool wire_record_next(struct wire_in *in, struct wire_record *record)
 {
-	if (wire_in_done(in) || in->bad)
+	if (in->bad || in->p == in->end)
 		return false;
-	record->length = wire_get_u32(in);
-	record->kind = wire_get_u8(in);
-	record->stream = wire_get_u8(in);
-	record->pri = wire_get_u16(in);
-	record->ns = wire_get_u64(in);
+	wire_get_bytes(in, record, WIRE_RECORD_HEADER);
 	record->data = in->p;
 	if (in->bad || record->length > WIRE_RECORD_MAX || record->length > (size_t)(in->end - in->p)
 			|| !record_ok(record)) {
@@ -180,13 +178,7 @@ bool wire_record_next(struct wire_in *in, struct wire_record *record)
 
 void wire_record_header(uint8_t header[static WIRE_RECORD_HEADER], const struct wire_record *record)
 {
-	struct wire_out out = { .buf = header, .size = WIRE_RECORD_HEADER };
-
-	wire_put_u32(&out, record->length);
-	wire_put_u8(&out, record->kind);
-	wire_put_u8(&out, record->stream);
-	wire_put_u16(&out, record->pri);
-	wire_put_u64(&out, record->ns);
+	memcpy(header, record, WIRE_RECORD_HEADER);
 }
 
 /* --- frames ----------------------------------------------------------------------------------------------------- */

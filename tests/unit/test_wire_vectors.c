@@ -181,18 +181,18 @@ static void build_records(void **state)
 	size_t len;
 
 	(void)state;
-	len = record(bytes, (struct wire_record){ WIRE_KIND_BYTES, WIRE_STREAM_STDOUT, WIRE_PRI_NONE, 2000000000, 3,
+	len = record(bytes, (struct wire_record){ 3, WIRE_KIND_BYTES, WIRE_STREAM_STDOUT, WIRE_PRI_NONE, 2000000000,
 		(const uint8_t *)"hi\n" });
-	len += record(bytes + len, (struct wire_record){ WIRE_KIND_MESSAGE, WIRE_STREAM_KERNEL, 6, 1000, sizeof(kernel),
+	len += record(bytes + len, (struct wire_record){ sizeof(kernel), WIRE_KIND_MESSAGE, WIRE_STREAM_KERNEL, 6, 1000,
 		kernel });
 	records("RECORDS first 9: stdout bytes \"hi\\n\" at 2000000000, kernel message 41 \"ok\" at 1000", 9, bytes, len);
 
 	len = wire_event_encode(data, sizeof(data), &(struct wire_event){ .code = WIRE_EVENT_EXITED, .value = 7 });
-	len = record(bytes, (struct wire_record){ WIRE_KIND_EVENT, WIRE_STREAM_INIT, WIRE_PRI_NONE, 3, (uint32_t)len, data });
+	len = record(bytes, (struct wire_record){ (uint32_t)len, WIRE_KIND_EVENT, WIRE_STREAM_INIT, WIRE_PRI_NONE, 3, data });
 	records("RECORDS first 11: event exited, value 7, at 3", 11, bytes, len);
 
 	len = wire_gap_encode(data, sizeof(data), &(struct wire_gap){ .reason = WIRE_LOSS_OVERRUN, .records = 5 });
-	len = record(bytes, (struct wire_record){ WIRE_KIND_GAP, WIRE_STREAM_KERNEL, WIRE_PRI_NONE, 4, (uint32_t)len, data });
+	len = record(bytes, (struct wire_record){ (uint32_t)len, WIRE_KIND_GAP, WIRE_STREAM_KERNEL, WIRE_PRI_NONE, 4, data });
 	records("RECORDS first 12: gap in the kernel stream, overrun, 5 records, bytes unknown, at 4", 12, bytes, len);
 }
 
