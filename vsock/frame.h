@@ -48,7 +48,7 @@ struct frame_run {
 
 /* Writes once what was committed and the run behind it, 32 KiB at most in all; the run is what is left of it then. */
 int frame_send(struct frame_buf *b, int fd, struct frame_run *run);
-/* Copies what is left of the run into the buffer, which must have room for it: its place is needed for something else. */
+/* Copies what is left of the run into the buffer, which must have room for it: its place is needed otherwise. */
 void frame_keep(struct frame_buf *b, struct frame_run *run);
 
 /* frame_next and frame_flush, waiting up to timeout_ms in all (-1: for ever): as above, or -ETIMEDOUT. */

@@ -929,10 +929,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(waits_for_the_token), TEST(greeting), TEST(nobody_there), TEST(attempt_times_out),
 		TEST(host_without_a_word), TEST(flows), TEST(host_reads_slowly), TEST(dropped_in_a_frame),
-		TEST(cut_in_a_frame), TEST(silence), TEST(an_hour_of_nothing), TEST(full_flight), TEST(lost_while_a_lost_is_out),
-		TEST(patience),
-		TEST(ends), TEST(ends_empty), TEST(has_more_to_say), TEST(late_end_ack),
-		TEST(ends_again_after_a_cut), TEST(button), TEST(button_too_early), TEST(refused_by_the_host), TEST(nonsense), TEST(noise),
+		TEST(cut_in_a_frame), TEST(silence), TEST(an_hour_of_nothing), TEST(full_flight),
+		TEST(lost_while_a_lost_is_out), TEST(patience), TEST(ends), TEST(ends_empty),
+		TEST(has_more_to_say), TEST(late_end_ack), TEST(ends_again_after_a_cut), TEST(button),
+		TEST(button_too_early), TEST(refused_by_the_host), TEST(nonsense), TEST(noise),
 		TEST(cut_in_the_hosts_words), TEST(cut_in_the_guests_words),
 	};
 
