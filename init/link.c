@@ -33,11 +33,6 @@ static bool pending(const struct link *link)
 	return frame_pending(&link->out) > 0 || link->rest.len > 0;
 }
 
-void link_keep(struct link *link)
-{
-	frame_keep(&link->out, &link->rest);
-}
-
 /* Every end of a connection, and of an attempt to get one, comes through here. */
 static void link_cut(struct link *link, bool slowly)
 {
@@ -71,7 +66,7 @@ static void link_dial(struct link *link)
 	link->until_ns = clock_boot_ns() + DIAL_TIMEOUT_MS * MS;
 }
 
-static void link_greet(struct link *link, const struct ring *ring)
+static void link_greet(struct link *link, struct ring *ring)
 {
 	struct wire_log hello = { .type = WIRE_LOG_HELLO, .hello = { .version = WIRE_VERSION,
 		.first = ring_state(ring)->tail_seq } };
@@ -86,6 +81,7 @@ static void link_greet(struct link *link, const struct ring *ring)
 	memcpy(hello.hello.token, ring->shared->orders.token, sizeof hello.hello.token);
 	wire_log_encode(&out, &hello);
 	frame_commit(&link->out, &out);
+	ring_lends(ring, &link->out, &link->rest);
 	link->state = LINK_GREETING;
 	link->until_ns = clock_boot_ns() + GREETING_NS;
 	/* Most hosts are quick: the first frame goes with the hello's acknowledgement in the same turn. */
@@ -112,7 +108,7 @@ static void link_refuse(struct link *link, uint16_t code, const char *what)
 	struct wire_out out;
 
 	log_warn("the host's log session: %s: %s", wire_refuse_name(code), what);
-	link_keep(link);
+	frame_keep(&link->out, &link->rest);
 	out = frame_room(&link->out);
 	if (wire_refuse_encode(&out, code, what))
 		frame_commit(&link->out, &out);

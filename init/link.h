@@ -30,7 +30,7 @@ struct link {
 	bool button;             /* the host has pressed it */
 	bool end_acked;          /* the host acknowledged an END, and nothing was sent since */
 	struct frame_buf in, out;
-	struct frame_run rest;   /* of the last frame, behind `out`: it lies in the ring, as long as that is patient */
+	struct frame_run rest;   /* of the last frame, behind `out`, in the ring */
 };
 
 void link_init(struct link *link, const struct address *host, uint32_t seed);
@@ -39,8 +39,6 @@ void link_start(struct link *link);
 /* What to poll for (0: nothing), and when to call again at the latest (UINT64_MAX: no need). */
 short link_events(const struct link *link);
 uint64_t link_timer(const struct link *link, const struct ring *ring);
-/* The ring is about to be changed below what is being sent. */
-void link_keep(struct link *link);
 /* Does all that can be done without waiting. close: END is wanted once everything is sent. */
 void link_run(struct link *link, struct ring *ring, short revents, bool close);
 /* The host keeps up: it is worth to wait for room in the ring rather than to drop records. */

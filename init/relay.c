@@ -41,10 +41,7 @@ static void orders_take(struct relay *relay)
 	struct ring_orders *orders = &relay->ring->shared->orders;
 
 	if (orders->size && orders->size != ring_state(relay->ring)->size) {
-		int error;
-
-		link_keep(&relay->link);
-		error = ring_resize(relay->ring, orders->size);
+		int error = ring_resize(relay->ring, orders->size);
 
 		/* A ring that waits for its host drops nothing to become smaller: once more when that has taken something. */
 		if (error && error != -ENOSPC) {
@@ -144,8 +141,6 @@ static _Noreturn void relay_main(struct ring *ring, struct sources *sources, con
 
 		relay_wait(&relay, polled, listen);
 		ring->patient = link_flows(&relay.link, ring);
-		if (!ring->patient)
-			link_keep(&relay.link);
 		relay.closing |= polled[POLL_SIGNALS].revents != 0;
 		if (listen)
 			sources_run(&relay, polled);

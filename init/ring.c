@@ -84,6 +84,7 @@ int ring_create(struct ring *ring, uint32_t size)
 	ring->view_size = 0;
 	ring->cursor_seq = ring->cursor = 0;
 	ring->patient = false;
+	ring->run = NULL;
 	state = &shared->state[0];
 	state->size = size;
 	shared->intent.at = NO_INTENT;
@@ -158,6 +159,13 @@ int ring_open(struct ring *ring)
 	return error;
 }
 
+/* Whatever becomes of the view, what is half sent goes on as it was. */
+static void give_away(struct ring *ring)
+{
+	if (ring->run)
+		frame_keep(ring->borrower, ring->run);
+}
+
 int ring_resize(struct ring *ring, uint32_t size)
 {
 	const struct ring_state *old = ring_state(ring);
@@ -180,6 +188,7 @@ int ring_resize(struct ring *ring, uint32_t size)
 	state->size = size;
 	state->half = !old->half;
 	publish(ring);
+	give_away(ring);
 	/* The old half's pages go back to the system; that it fails is harmless. */
 	madvise(ring->object + (size_t)!state->half * WIRE_RING_MAX, WIRE_RING_MAX, MADV_REMOVE);
 	view_close(ring);
@@ -211,6 +220,7 @@ static void drop(struct ring *ring, uint64_t bytes)
 	struct ring_state *state = begin(ring);
 	uint64_t in_flight_to = flight_end(ring);
 
+	give_away(ring);
 	while (state->tail < state->head && state->head - state->tail + bytes > state->size) {
 		struct wire_record record = record_at(ring, state->tail);
 
@@ -421,6 +431,12 @@ uint64_t ring_frame(struct ring *ring, uint64_t sent, struct wire_out *out, stru
 	ring->cursor_seq = seq;
 	ring->cursor = offset;
 	return sent_to(ring, seq);
+}
+
+void ring_lends(struct ring *ring, struct frame_buf *borrower, struct frame_run *run)
+{
+	ring->borrower = borrower;
+	ring->run = run;
 }
 
 /* --- the host's word -------------------------------------------------------------------------------------------- */

@@ -89,6 +89,8 @@ struct ring {
 	uint32_t view_size;
 	bool patient;                    /* the relay's: room will come soon, so wait for it under any policy */
 	uint64_t cursor_seq, cursor;     /* where the record after the last frame lies, so that nobody has to walk */
+	struct frame_buf *borrower;      /* who sends the run, a part of the ring's view; */
+	struct frame_run *run;           /* NULL, or what is left of it */
 };
 
 /* Makes the memory. 0 or a negative errno. Every process that uses the ring then calls ring_open. */
@@ -130,10 +132,11 @@ void ring_announce(struct ring *ring, const struct wire_record *record, uint64_t
 /*
  * The next frame from number `sent` on: writes LOST, or all of RECORDS but its records, which are the run, into out;
  * puts the records into flight, and returns the number to go on with; `sent` itself when there is nothing to send, no
- * room for the whole frame, or too much in flight. The run lies in the ring: until that gets another size, drops
- * records, which a patient one does not, or hears that the host has them.
+ * room for the whole frame, or too much in flight. The run lies in the ring.
  */
 uint64_t ring_frame(struct ring *ring, uint64_t sent, struct wire_out *out, struct frame_run *run);
+/* From now on runs are sent behind what is in the buffer, and copied there before the ring loses their bytes. */
+void ring_lends(struct ring *ring, struct frame_buf *borrower, struct frame_run *run);
 /* The host has everything below next. false: it cannot have. */
 bool ring_ack(struct ring *ring, uint64_t next, uint64_t sent);
 /* A new session; the host expects next. Settles what was in flight. false: it cannot expect that. */

@@ -414,7 +414,6 @@ static void dropped_in_a_frame(void **state)
 
 	stall(f);
 	assert_true(f->link.rest.len > 0);
-	link_keep(&f->link);
 	append_many(f, 40, WIRE_RECORD_MAX);
 	assert_int_equal(ring_resize(&f->ring, 4 * WIRE_RING_MIN), 0);
 	append_many(f, 10, WIRE_RECORD_MAX);
