@@ -129,7 +129,6 @@ struct control *control_dial(struct vm *vm, const char *verb, uint32_t uid, cont
 static void send_all(struct control *control, const void *bytes, size_t len, int next)
 {
 	struct vm *vm = control->vm;
-
 	ssize_t sent = send(control->fd, bytes, len, MSG_NOSIGNAL);
 
 	/* A guest that has hung up may have said why. */

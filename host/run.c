@@ -27,7 +27,6 @@
 #include <time.h>
 #include <unistd.h>
 
-
 #include "run.h"
 #include "run_state.h"
 #include "signals.h"

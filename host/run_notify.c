@@ -17,17 +17,21 @@ static void text_clean(char *text)
 
 void run_notify(struct run *r, const struct client_record *record)
 {
-	static const char *const words[][2] = {
-		{ "ready", "READY=1" }, { "status", "STATUS=" }, { "stopping", "STOPPING=1" }, { "watchdog", "WATCHDOG=1" },
+	static const struct {
+		const char *event, *word;
+		bool text;
+	} words[] = {
+		{ "ready", "READY=1", false }, { "status", "STATUS=", true }, { "stopping", "STOPPING=1", false },
+		{ "watchdog", "WATCHDOG=1", false },
 	};
 	char said[sizeof "STATUS=" + WIRE_EVENT_TEXT_MAX];
 
 	if (!r->notify || !record->event || strcmp(record->stream, "init") != 0)
 		return;
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-		if (strcmp(record->event, words[i][0]) != 0)
+		if (strcmp(record->event, words[i].event) != 0)
 			continue;
-		snprintf(said, sizeof said, "%s%s", words[i][1], i == 1 && record->bytes ? record->bytes : "");
+		snprintf(said, sizeof said, "%s%s", words[i].word, words[i].text && record->bytes ? record->bytes : "");
 		text_clean(said);
 		/* The variable is ours only while it is used: a hawserd that we start has none. */
 		setenv("NOTIFY_SOCKET", r->notify, 1);
