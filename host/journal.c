@@ -45,7 +45,9 @@ int journal_open(struct journal *journal, int dirfd, const char *name)
 	}
 	journal->fd = fd;
 	journal->size = (uint64_t)st.st_size;
-	journal->compact_at = journal->size + COMPACT_STEP;
+	/* What was appended before it was closed counts, too; at the first time nobody knows what of it that was. */
+	if (!journal->compact_at)
+		journal->compact_at = COMPACT_STEP;
 	return 0;
 }
 

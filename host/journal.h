@@ -20,7 +20,7 @@
 struct journal {
 	int fd;                  /* -1: not open */
 	uint64_t size;           /* all of it whole transactions */
-	uint64_t compact_at;     /* when it is time for journal_replace */
+	uint64_t compact_at;     /* when it is time for journal_replace; kept while it is closed. 0: not known yet */
 };
 
 typedef bool journal_entry(void *context, const struct wire_frame *entry);

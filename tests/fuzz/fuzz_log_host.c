@@ -71,6 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		heard += hawserd_hear(fd, answer + heard, sizeof answer - heard);
 	}
 	answers_check(answer, heard, highest(input + 1, size - 1));
+	if (the_vm()->store.error)
+		fprintf(stderr, "the log cannot be written: %s\n", strerror(-the_vm()->store.error));
 	FUZZ_NEED(!the_vm()->store.error);
 	hang_up(fd);
 	return 0;

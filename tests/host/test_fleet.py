@@ -89,6 +89,34 @@ def test_log_files_in_use_are_few(host):
         assert host.stream("stdout", name) == [b"turn 0", b"turn 1", b"turn 2"]
 
 
+def test_journals_that_are_closed_in_between_stay_small(host):
+    """What is appended each time that a machine's files are open is little, and is not left to grow for ever."""
+    host.config["limits"] = {"openLogs": 1, "logRateVm": 0}
+    names = "one", "other"
+    for name in names:
+        host.vm(name)
+    host.start()
+    server = host.pids()["server"]
+    guests = [host.guest(name) for name in names]
+    for guest in guests:
+        guest.boot()
+        guest.connect_log()
+    sizes = []
+    for _ in range(600):
+        for guest in guests:
+            guest.send_records([record(sim.STDOUT, b"a line\n")])
+            guest.wait_ack()
+            assert len(files_below(server, host.state / "epochs")) == 1
+        sizes.append((host.state / "epochs/one").stat().st_size)
+    grown = sum(max(0, now - before) for before, now in zip(sizes, sizes[1:]))
+    assert grown > 100000 and max(sizes) < 80000 and sizes[-1] < grown
+    for guest in guests:
+        guest.end()
+    host.stop()
+    host.start()
+    assert host.status("one")["streams"]["stdout"]["stored"]["records"] == 600
+
+
 def test_log_files_give_way_to_guests(host):
     """As many machines as there are descriptors, if no log file were open: each is served, and no log is cut."""
     names = [f"vm{i:02d}" for i in range(40)]
