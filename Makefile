@@ -218,14 +218,18 @@ $(COV_UNIT): $(BUILD)/cov/unit/%: $(BUILD)/cov/tests/unit/%.o $(BUILD)/cov/libha
 .PHONY: coverage coverage-build
 coverage-build: $(COV_UNIT) $(COV_FUZZ)
 
-coverage: coverage-build
+coverage:
+	@scripts/deps
+	@$(MAKE) --no-print-directory -j2 coverage-build
 	@$(PYTHON) scripts/coverage
 
 # FUZZ_S seconds for each target. make test does a few, and the corpus.
 .PHONY: fuzz fuzz-build
 fuzz-build: $(FUZZ:%=$(BUILD)/fuzz/%)
 
-fuzz: fuzz-build
+fuzz:
+	@scripts/deps
+	@$(MAKE) --no-print-directory -j2 fuzz-build
 	@$(PYTHON) scripts/fuzz
 
 # --- checks and tests ----------------------------------------------------------------------------------------------
@@ -243,6 +247,7 @@ check: all $(UNIT:%=$(BUILD)/unit/%)
 # What lint there is besides is in make check, since it takes no time. This takes a minute or two, the first time.
 .PHONY: analyze
 analyze:
+	@scripts/deps
 	@CC=$(CC) MUSL_CC=$(MUSL_CC) $(PYTHON) scripts/analyze
 
 .PHONY: test
@@ -263,13 +268,15 @@ lab:
 .PHONY: faults
 faults:
 	@scripts/deps
-	@$(MAKE) --no-print-directory -j2 all image $(BUILD)/relay-machine $(UNIT:%=$(BUILD)/unit/%)
+	@$(MAKE) --no-print-directory -j2 all image $(BUILD)/relay-machine $(BUILD)/fleet $(UNIT:%=$(BUILD)/unit/%)
 	@$(PYTHON) scripts/faults
 
 # Random kills of hawserd, relays and connections while 20 guests write checksummed lines: SOAK_SECONDS, SOAK_SEED. And
 # guests that come, say HELLO and are gone: SOAK_VISITS.
 .PHONY: soak
-soak: all $(BUILD)/relay-machine $(BUILD)/fleet
+soak:
+	@scripts/deps
+	@$(MAKE) --no-print-directory -j2 all $(BUILD)/relay-machine $(BUILD)/fleet
 	@SOAK_SECONDS=$${SOAK_SECONDS:-240} SOAK_VISITS=$${SOAK_VISITS:-1000000} \
 		$(PYTEST) -s tests/host/test_soak.py tests/host/test_fleet.py
 
