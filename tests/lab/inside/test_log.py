@@ -56,13 +56,14 @@ def test_hawserd_restarted_under_load(host, guest):
         wait_lines(host, 1000)
         host.kill() if death % 2 else host.stop()
         host.start()
-        host.wait_event("a", "log-connected", death + 2)
+        # By its own words, too: an endless log has its events in files that are gone by and by.
+        wait_for(lambda: host.output.read_text().count("a: log-connected") >= death + 2, "a session", PATIENCE_S)
     wait_lines(host, 1000)
     subprocess.run([TOP / "build/hawser", "signal", "--runtime", host.run, "a", "USR1"], check=True)
     run.wait()
     lines = host.stdout("a")
     assert host.exit("a") == 0 and lines == padded(len(lines))
-    assert len(host.events("a", "log-connected")) >= 5 and len(host.events("a", "boot")) == 1
+    assert host.output.read_text().count("a: boot ") == 1
     account(host)
 
 
