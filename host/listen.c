@@ -135,20 +135,20 @@ static bool turn_away(struct listener *listener)
 
 /*
  * The last descriptors are kept for log files, since a log that cannot be written is cut. A connection that got one of
- * them moves to the place of other files, whose machine has not written for the longest time, or is turned away.
+ * them moves to the place of other files, whose machines have not written for the longest time, or is turned away. Files
+ * may have been among the last ones themselves: then the next machine's have to go.
  */
 static bool below_reserve(struct listener *listener, int *fd)
 {
 	struct daemon *daemon = listener->daemon;
 	int lower;
 
-	if (*fd < (int)daemon->crowded_fd)
-		return true;
-	vm_files_close_oldest(daemon);
-	lower = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
-	if (lower >= 0) {
-		close(*fd);
-		*fd = lower;
+	while (*fd >= (int)daemon->crowded_fd && vm_files_close_oldest(daemon)) {
+		lower = fcntl(*fd, F_DUPFD_CLOEXEC, 3);
+		if (lower >= 0) {
+			close(lower > *fd ? lower : *fd);
+			*fd = lower < *fd ? lower : *fd;
+		}
 	}
 	if (*fd < (int)daemon->crowded_fd)
 		return true;
