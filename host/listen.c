@@ -135,8 +135,8 @@ static bool turn_away(struct listener *listener)
 
 /*
  * The last descriptors are kept for log files, since a log that cannot be written is cut. A connection that got one of
- * them moves to the place of other files, whose machines have not written for the longest time, or is turned away. Files
- * may have been among the last ones themselves: then the next machine's have to go.
+ * them moves to the place of other files, whose machines have not written for the longest time, or is turned away.
+ * Files may have been among the last ones themselves: then the next machine's have to go.
  */
 static bool below_reserve(struct listener *listener, int *fd)
 {
