@@ -89,8 +89,8 @@ struct ring {
 	uint32_t view_size;
 	bool patient;                    /* the relay's: room will come soon, so wait for it under any policy */
 	uint64_t cursor_seq, cursor;     /* where the record after the last frame lies, so that nobody has to walk */
-	struct frame_buf *borrower;      /* who sends the run, a part of the ring's view; */
-	struct frame_run *run;           /* NULL, or what is left of it */
+	struct frame_run *run;           /* what of the view is being sent (ring_lends); NULL: nobody sends */
+	struct frame_buf *borrower;      /* behind what is in there */
 };
 
 /* Makes the memory. 0 or a negative errno. Every process that uses the ring then calls ring_open. */
