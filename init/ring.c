@@ -42,15 +42,11 @@ static uint8_t *at(const struct ring *ring, uint64_t offset)
 /* The header of the record at an offset: its whole size in the ring is WIRE_RECORD_HEADER + length. */
 static struct wire_record record_at(const struct ring *ring, uint64_t offset)
 {
+	const uint8_t *header = at(ring, offset);
 	struct wire_record record;
-	struct wire_in in = { .p = at(ring, offset), .end = at(ring, offset) + WIRE_RECORD_HEADER };
 
-	record.length = wire_get_u32(&in);
-	record.kind = wire_get_u8(&in);
-	record.stream = wire_get_u8(&in);
-	record.pri = wire_get_u16(&in);
-	record.ns = wire_get_u64(&in);
-	record.data = in.p;
+	memcpy(&record, header, WIRE_RECORD_HEADER);
+	record.data = header + WIRE_RECORD_HEADER;
 	return record;
 }
 
@@ -136,7 +132,7 @@ static void settle_intent(struct ring *ring)
 	size_t n = intent->bytes < 8 ? intent->bytes : 8;
 
 	if (intent->at == state->head) {
-		const uint8_t *end = at(ring, state->head) + WIRE_RECORD_HEADER + intent->bytes;
+		const uint8_t *end = at(ring, state->head) + WIRE_RECORD_HEADER + ring_run_size(intent->bytes);
 
 		if (memcmp(end - n, &intent->sentinel, n) != 0)
 			ring_commit(ring, &(struct wire_record){ .kind = (uint8_t)intent->kind,
@@ -256,33 +252,70 @@ uint8_t *ring_reserve(struct ring *ring, uint32_t bytes)
 	return at(ring, ring_state(ring)->head) + WIRE_RECORD_HEADER;
 }
 
-static void commit(struct ring *ring, const struct wire_record *record, uint64_t mark)
+uint32_t ring_run(const struct ring *ring, uint32_t bytes)
 {
-	struct ring_state *state = begin(ring);
+	const struct ring_state *state = ring_state(ring);
+	bool blocks = ring_blocks(ring, ring_run_size(bytes));
+	/* Where the oldest records make room, half the ring at most: a read is not to drop what was just read. */
+	uint64_t room = blocks ? state->size - (state->head - state->tail) : state->size / 2;
+	uint64_t chunks = room / (WIRE_RECORD_HEADER + RING_CHUNK);
+	uint32_t most = RING_CHUNK * (uint32_t)(chunks < RING_RUN ? chunks : RING_RUN);
 
+	return bytes < most || (!blocks && bytes <= RING_CHUNK) ? bytes : most;
+}
+
+uint32_t ring_run_size(uint32_t bytes)
+{
+	return bytes == 0 ? 0 : bytes + (bytes - 1) / RING_CHUNK * WIRE_RECORD_HEADER;
+}
+
+int ring_run_parts(uint8_t *room, uint32_t bytes, struct iovec parts[static RING_RUN])
+{
+	int n = 0;
+
+	for (; bytes > 0; bytes -= (uint32_t)parts[n++].iov_len) {
+		parts[n] = (struct iovec){ room, bytes < RING_CHUNK ? bytes : RING_CHUNK };
+		room += RING_CHUNK + WIRE_RECORD_HEADER;
+	}
+	return n;
+}
+
+static void put(struct ring *ring, struct ring_state *state, const struct wire_record *record)
+{
 	wire_record_header(at(ring, state->head), record);
 	state->head += WIRE_RECORD_HEADER + record->length;
 	state->head_seq++;
 	count(&state->made[record->stream], 1, record->length);
-	if (mark)
-		state->mark[record->stream] = mark;
-	publish(ring);
 }
 
 void ring_commit(struct ring *ring, const struct wire_record *record)
 {
-	commit(ring, record, 0);
+	struct ring_state *state = begin(ring);
+	struct wire_record part = *record;
+	uint32_t left = record->length;
+
+	do {
+		part.length = left < RING_CHUNK ? left : RING_CHUNK;
+		put(ring, state, &part);
+		left -= part.length;
+	} while (left > 0);
+	publish(ring);
 	rest_tell(ring);
 }
 
 bool ring_append(struct ring *ring, const struct wire_record *record, uint64_t mark)
 {
 	uint8_t *room = ring_reserve(ring, record->length);
+	struct ring_state *state;
 
 	if (!room)
 		return false;
 	memcpy(room, record->data, record->length);
-	commit(ring, record, mark);
+	state = begin(ring);
+	put(ring, state, record);
+	if (mark)
+		state->mark[record->stream] = mark;
+	publish(ring);
 	return true;
 }
 
@@ -302,7 +335,7 @@ void ring_announce(struct ring *ring, const struct wire_record *record, uint64_t
 	const struct ring_state *state = ring_state(ring);
 	struct ring_intent *intent = &ring->shared->intent;
 	size_t n = record->length < 8 ? record->length : 8;
-	uint8_t *end = at(ring, state->head) + WIRE_RECORD_HEADER + record->length;
+	uint8_t *end = at(ring, state->head) + WIRE_RECORD_HEADER + ring_run_size(record->length);
 
 	intent->at = NO_INTENT;
 	atomic_signal_fence(memory_order_seq_cst);

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "../vsock/frame.h"
 #include "../vsock/wire.h"
@@ -27,6 +28,7 @@
 #define RING_DEFAULT (256 << 10)
 /* Two of these fill a frame; a whole WIRE_RECORD_MAX twice would not fit. */
 #define RING_CHUNK ((WIRE_PAYLOAD_MAX - 8) / 2 - WIRE_RECORD_HEADER)
+#define RING_RUN 9               /* records of a run, at most: 128 KiB, which a pipe may hold, are 9 */
 #define RING_FLIGHT 2048         /* records sent and not acknowledged, at most */
 
 struct ring_count {
@@ -109,7 +111,15 @@ bool ring_unsent(const struct ring *ring, uint64_t sent);        /* there is som
  */
 uint8_t *ring_reserve(struct ring *ring, uint32_t bytes);
 bool ring_blocks(const struct ring *ring, uint32_t bytes);       /* ring_reserve would say NULL */
-/* Makes what was written there the next record. record->data is not looked at. */
+/*
+ * A run is what one read takes from a pipe: records of RING_CHUNK bytes and a last one of what is left, each behind the
+ * room for its header. ring_run: of so many bytes those that a run can have now; 0 when it would block. ring_run_size:
+ * what ring_reserve is asked for. ring_run_parts: where the data goes; the number of parts.
+ */
+uint32_t ring_run(const struct ring *ring, uint32_t bytes);
+uint32_t ring_run_size(uint32_t bytes);
+int ring_run_parts(uint8_t *room, uint32_t bytes, struct iovec parts[static RING_RUN]);
+/* Makes what was written there the next record, or, of a run's length, the next ones. record->data is not looked at. */
 void ring_commit(struct ring *ring, const struct wire_record *record);
 /*
  * Both, for data that lies elsewhere; false when it blocks. A mark other than 0 is kept as the stream's, in the same
@@ -121,8 +131,9 @@ bool ring_append(struct ring *ring, const struct wire_record *record, uint64_t m
 bool ring_gap(struct ring *ring, uint8_t stream, uint8_t reason, uint64_t records, uint64_t bytes, uint64_t mark);
 
 /*
- * Before a read of exactly record->length bytes into ring_reserve's room; ring_commit comes after it. A message has
- * `rest` bytes more, which the read drops: ring_commit puts a gap behind the record, for which there must be room. If
+ * Before a read of exactly record->length bytes, a run, into ring_reserve's room; ring_commit comes after it. A message
+ * has `rest` bytes more, which the read drops: ring_commit puts a gap behind its one record, for which there must be
+ * room. If
  * the relay is killed in between, the next one finds out whether the bytes were read: if so, the end of the room no
  * longer holds what was put there. It can be wrong if a program wrote just that: one chance in 2^64, in 2^8 for a
  * single binary byte.

@@ -228,21 +228,22 @@ static size_t kernel_read(int fd, struct ring *ring, bool *blocked)
 /* --- bytes and datagrams ---------------------------------------------------------------------------------------- */
 
 /* One read of up to `waiting` bytes, straight into the ring. 0: nothing came, or no room. */
-static size_t chunk_read(int fd, struct ring *ring, uint8_t stream, uint8_t kind, uint32_t waiting, bool *blocked)
+static size_t run_read(int fd, struct ring *ring, uint8_t stream, uint8_t kind, uint32_t waiting, bool *blocked)
 {
 	struct wire_record record = { .kind = kind, .stream = stream, .pri = WIRE_PRI_NONE };
+	struct iovec parts[RING_RUN];
 	uint8_t *room;
 	ssize_t n;
 
-	record.length = waiting < RING_CHUNK ? waiting : RING_CHUNK;
-	room = ring_reserve(ring, record.length);
+	record.length = kind == WIRE_KIND_BYTES ? ring_run(ring, waiting) : waiting < RING_CHUNK ? waiting : RING_CHUNK;
+	room = record.length > 0 ? ring_reserve(ring, ring_run_size(record.length)) : NULL;
 	if (!room) {
 		*blocked = true;
 		return 0;
 	}
 	record.ns = clock_boot_ns();
 	ring_announce(ring, &record, kind == WIRE_KIND_MESSAGE ? waiting - record.length : 0);
-	n = read(fd, room, record.length);
+	n = readv(fd, parts, ring_run_parts(room, record.length, parts));
 	if (n <= 0)
 		return 0;
 	record.length = (uint32_t)n;
@@ -265,7 +266,7 @@ static size_t bytes_read(int fd, struct ring *ring, uint8_t stream, bool *blocke
 	size_t total = 0, n;
 
 	for (; waiting > 0; waiting -= (uint32_t)n, total += n) {
-		n = chunk_read(fd, ring, stream, WIRE_KIND_BYTES, waiting, blocked);
+		n = run_read(fd, ring, stream, WIRE_KIND_BYTES, waiting, blocked);
 		if (n == 0)
 			break;
 	}
@@ -285,7 +286,7 @@ static size_t syslog_read(int fd, struct ring *ring, bool *blocked)
 			break;
 		}
 		waiting = waiting_bytes(fd);
-		n = waiting ? chunk_read(fd, ring, WIRE_STREAM_SYSLOG, WIRE_KIND_MESSAGE, waiting, blocked) : 0;
+		n = waiting ? run_read(fd, ring, WIRE_STREAM_SYSLOG, WIRE_KIND_MESSAGE, waiting, blocked) : 0;
 		if (n == 0) {
 			char byte;
 			ssize_t peeked = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);

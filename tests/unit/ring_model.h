@@ -104,6 +104,34 @@ static inline void model_made(struct model *model, const struct wire_record *rec
 	model->made++;
 }
 
+/* A run of that length has been made, or will be: a record for each part. The next one to make is where it was. */
+static inline uint64_t model_run_made(struct model *model, const struct wire_record *run)
+{
+	uint64_t before = model->made;
+	uint32_t left = run->length;
+
+	do {
+		struct wire_record part = *run;
+
+		part.length = left < RING_CHUNK ? left : RING_CHUNK;
+		model_made(model, &part);
+		left -= part.length;
+	} while (left > 0);
+	return model->made - before;
+}
+
+/* What the parts of a run hold, one after the other. */
+static inline void model_run_data(const struct model *model, uint32_t bytes, uint8_t *to)
+{
+	for (uint64_t seq = model->made; bytes > 0; seq++) {
+		uint32_t part = bytes < RING_CHUNK ? bytes : RING_CHUNK;
+
+		memcpy(to, model_data(seq), part);
+		to += part;
+		bytes -= part;
+	}
+}
+
 static inline void model_same(const struct model *model, uint64_t seq, const struct wire_record *got)
 {
 	const struct model_record *record = &model->records[seq];

@@ -531,42 +531,84 @@ static void old_pages_go_back(void **state)
 
 /* --- a relay that died in the middle of a read ------------------------------------------------------------------ */
 
-/* Announces a read that then puts `got` of the model's bytes there, and has another relay open the ring. */
-static void die_in_read(struct fixture *f, uint32_t length, uint32_t got, bool commit)
+/* What a read of that many bytes does with a run. */
+static void run_fill(struct model *model, uint8_t *room, uint32_t length)
+{
+	static uint8_t bytes[RING_RUN * RING_CHUNK];
+	struct iovec parts[RING_RUN];
+	uint32_t at = 0;
+	int n = ring_run_parts(room, length, parts);
+
+	model_run_data(model, length, bytes);
+	for (int i = 0; i < n; at += (uint32_t)parts[i++].iov_len)
+		memcpy(parts[i].iov_base, bytes + at, parts[i].iov_len);
+	assert_int_equal(at, length);
+}
+
+/* Announces a read, that happens or does not, and has another relay open the ring. */
+static void die_in_read(struct fixture *f, uint32_t length, bool read, bool commit)
 {
 	struct wire_record record = model_record(&f->model, WIRE_STREAM_STDERR, length);
-	uint8_t *room = ring_reserve(&f->ring, length);
+	uint8_t *room = ring_reserve(&f->ring, ring_run_size(length));
 
 	ring_announce(&f->ring, &record, 0);
-	memcpy(room, record.data, got);
+	if (read)
+		run_fill(&f->model, room, length);
 	if (commit)
 		ring_commit(&f->ring, &record);
 	reopen(f);
-	if (got < length)
+	if (!read)
 		return;
 	if (!commit)
 		record.ns = 0;
-	model_made(&f->model, &record);
+	model_run_made(&f->model, &record);
 }
 
 static void dead_in_read(void **state)
 {
-	static const uint32_t lengths[] = { 1, 2, 3, 7, 8, 9, 100, RING_CHUNK };
+	static const uint32_t lengths[] = { 1, 2, 3, 7, 8, 9, 100, RING_CHUNK, RING_CHUNK + 1, 3 * RING_CHUNK - 5 };
 	struct fixture *f = *state;
 
 	for (unsigned i = 0; i < 200; i++) {
-		uint32_t length = lengths[i % 8];
+		uint32_t length = lengths[i % (sizeof lengths / sizeof *lengths)];
 
-		die_in_read(f, length, 0, false);
+		die_in_read(f, length, false, false);
 		model_check(&f->model, &f->ring);
-		die_in_read(f, length, length, false);
+		die_in_read(f, length, true, false);
 		model_check(&f->model, &f->ring);
-		die_in_read(f, length, length, true);
+		deliver(f);
+		assert_true(ack(f));
+		die_in_read(f, length, true, true);
 		model_check(&f->model, &f->ring);
 		deliver(f);
 		assert_true(ack(f));
 	}
 	assert_int_equal(f->model.losts, 0);
+}
+
+/* Room for as much as can be read at once, and never for more than there is. */
+static void runs_that_fit(void **state)
+{
+	struct fixture *f = *state;
+	const uint32_t record = RING_CHUNK + WIRE_RECORD_HEADER;
+
+	assert_int_equal(ring_run_size(0), 0);
+	assert_int_equal(ring_run_size(RING_CHUNK), RING_CHUNK);
+	assert_int_equal(ring_run_size(RING_CHUNK + 1), RING_CHUNK + 1 + WIRE_RECORD_HEADER);
+	/* Where the oldest make room, half the ring; a run has no more than RING_RUN parts. */
+	assert_int_equal(ring_run(&f->ring, 5), 5);
+	assert_int_equal(ring_run(&f->ring, 1 << 20), SMALLEST / 2 / record * RING_CHUNK);
+	assert_int_equal(ring_resize(&f->ring, 1 << 20), 0);
+	assert_int_equal(ring_run(&f->ring, 1 << 20), RING_RUN * RING_CHUNK);
+	assert_int_equal(ring_resize(&f->ring, SMALLEST), 0);
+	/* Where they do not, what is free; a little that does not fit waits. */
+	f->ring.patient = true;
+	append_many(f, 2, (SMALLEST - 2 * record - 100) / 2 - WIRE_RECORD_HEADER);
+	assert_int_equal(ring_run(&f->ring, 1 << 20), 2 * RING_CHUNK);
+	assert_int_equal(ring_run(&f->ring, 2 * RING_CHUNK), 2 * RING_CHUNK);
+	append_many(f, 2, RING_CHUNK);
+	assert_int_equal(ring_run(&f->ring, 100), 0);
+	model_check(&f->model, &f->ring);
 }
 
 /* A read that gave nothing was no read: what comes next is not taken for its bytes. */
@@ -635,10 +677,12 @@ static void life_write_one(struct life *l)
 {
 	uint32_t length = draw(l, 64) == 0 ? WIRE_RECORD_MAX : draw(l, l->large);
 	struct wire_record record = model_record(&l->model, (uint8_t)(1 + draw(l, WIRE_STREAMS - 1)), length);
-	bool expected = ring_blocks(&l->ring, record.length);
+	/* Only bytes are read in runs. */
+	bool run = draw(l, 2) && (record.kind == WIRE_KIND_BYTES || length <= RING_CHUNK);
+	bool expected = ring_blocks(&l->ring, run ? ring_run_size(record.length) : record.length);
 	uint8_t *room;
 
-	if (draw(l, 2)) {
+	if (!run) {
 		uint64_t mark = draw(l, 4) ? 0 : l->model.made + 1;
 
 		if (!ring_append(&l->ring, &record, mark)) {
@@ -649,7 +693,7 @@ static void life_write_one(struct life *l)
 		if (mark)
 			l->model.mark[record.stream] = mark;
 	} else {
-		room = ring_reserve(&l->ring, record.length);
+		room = ring_reserve(&l->ring, ring_run_size(record.length));
 		assert_int_equal(expected, !room);
 		if (!room) {
 			l->blocked++;
@@ -657,8 +701,10 @@ static void life_write_one(struct life *l)
 		}
 		if (draw(l, 2))
 			ring_announce(&l->ring, &record, 0);
-		memcpy(room, record.data, record.length);
+		run_fill(&l->model, room, record.length);
 		ring_commit(&l->ring, &record);
+		model_run_made(&l->model, &record);
+		return;
 	}
 	assert_false(expected);
 	model_made(&l->model, &record);
@@ -765,16 +811,17 @@ static void life_resize(struct life *l)
 static void life_restart(struct life *l)
 {
 	struct ring other = { .shared = l->ring.shared, .object = l->ring.object };
-	struct wire_record record = model_record(&l->model, WIRE_STREAM_STDOUT, 1 + draw(l, RING_CHUNK));
+	struct wire_record record = model_record(&l->model, WIRE_STREAM_STDOUT,
+		ring_run(&l->ring, 1 + draw(l, 3 * RING_CHUNK)));
 	bool read = draw(l, 2);
-	uint8_t *room = ring_reserve(&l->ring, record.length);
+	uint8_t *room = record.length > 0 ? ring_reserve(&l->ring, ring_run_size(record.length)) : NULL;
 
 	if (room) {
 		ring_announce(&l->ring, &record, 0);
 		if (read) {
-			memcpy(room, record.data, record.length);
+			run_fill(&l->model, room, record.length);
 			record.ns = 0;
-			model_made(&l->model, &record);
+			model_run_made(&l->model, &record);
 			l->settled++;
 		}
 	}
@@ -900,6 +947,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(keeps_its_size, create, destroy),
 		cmocka_unit_test_setup_teardown(old_pages_go_back, create, destroy),
 		cmocka_unit_test_setup_teardown(dead_in_read, create, destroy),
+		cmocka_unit_test_setup_teardown(runs_that_fit, create, destroy),
 		cmocka_unit_test_setup_teardown(announced_for_nothing, create, destroy),
 		cmocka_unit_test_setup_teardown(resume_beyond_what_was_sent, create, destroy),
 		cmocka_unit_test(life),
