@@ -1,5 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The closing line of `make test`, which other programs read."""
+"""Signals as a terminal's programs have them; and the closing line of `make test`, which other programs read."""
+import signal
+
+
+def pytest_configure():
+    # A shell without job control ignores these for what it starts in the background, and all that we start would too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def pytest_unconfigure(config):

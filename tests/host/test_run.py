@@ -149,8 +149,7 @@ def test_signal_to_one_that_does_not_catch_it(start, base):
 def test_twice_kills(start, base):
     run = start("trap '' TERM; echo up; while :; do sleep 0.05; done 2>/dev/null", base)
     run.send_signal(signal.SIGINT)
-    while b"again to kill it" not in run.stderr.readline():
-        pass
+    assert any(b"again to kill it" in line for line in iter(run.stderr.readline, b""))
     time.sleep(0.3)
     assert run.poll() is None
     run.send_signal(signal.SIGINT)
