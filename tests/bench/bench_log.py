@@ -3,8 +3,8 @@
 
 hawser's relay and hawserd beside socat on both ends, in one guest, one after the other, and again. What socat leaves
 out is left out: nothing is acknowledged, ordered or stamped. `raw` is one program that writes to the vsock while a
-reader discards, which is as fast as this virtual machine's vsock gets; `carry` is the same with a pipe between, which
-is as fast as anything gets that carries what another program writes. The serial console, which is slow, gets less.
+reader discards, which is as fast as this virtual machine's vsock gets; `carry` is the least that can stand between
+them when a program's output is a pipe: read() and write(). The serial console, which is slow, gets less.
 """
 import hashlib
 import os
@@ -222,7 +222,7 @@ def tables(runs, private):
                 ("log_lines_%s_host_cpu_ms_per_mb" % key, column(runs, "lines", key, 2)), own=own)
     speed.note("%d MiB each; the serial console gets %d MiB, raw lines %d MiB" % (MIB, MIB // 128, MIB // 16))
     speed.note("raw: what writes is what dials, one write for each line; nothing collects them")
-    speed.note("pipe: read() and write() of 32 KiB, from there to the vsock, and nothing else; a reader discards")
+    speed.note("pipe: read() of all there is, write() of 32 KiB to the vsock, and nothing else; a reader discards")
     cpu.note("guest: who carries the bytes, not who writes them; of the raw vsock and the serial console, who writes")
     cpu.note("host: hawserd, socat, or a reader that discards; not QEMU and its vsock device")
     cpu.note("private memory of keeper and relay (%s): %s KiB" % (private[-1][0], " + ".join(private[-1][1:])))

@@ -309,19 +309,20 @@ static void from_vsock(uint32_t port, uint64_t bytes)
 	close(fd);
 }
 
-/* Until the FIFO ends. */
+/* Until the FIFO ends. It gets as large as the relay's pipes, and is read as the relay reads these. */
 static int carry(uint32_t port)
 {
-	static char block[BLOCK];
+	static char blocks[4 * BLOCK];
 	struct address host = address_vsock(2, port);
 	int from = open(FIFO, O_RDONLY | O_CLOEXEC), to = dial(&host, false, 1000);
 	ssize_t n = -1;
 
-	if (from < 0 || to < 0)
+	if (from < 0 || to < 0 || fcntl(from, F_SETPIPE_SZ, sizeof blocks) < 0)
 		return 1;
 	fcntl(to, F_SETFL, 0);
-	while ((n = read(from, block, sizeof block)) > 0)
-		write_all(to, block, (size_t)n);
+	while ((n = read(from, blocks, sizeof blocks)) > 0)
+		for (ssize_t at = 0; at < n; at += BLOCK)
+			write_all(to, blocks + at, (size_t)(n - at < BLOCK ? n - at : BLOCK));
 	return n < 0;
 }
 
