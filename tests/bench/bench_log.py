@@ -144,6 +144,20 @@ class Carry(Raw):
     order = "exec /bench/load carry %d" % PORT
 
 
+class Drop:
+    """Nothing arrives: the time is the guest's, until the last write into the pipe has returned."""
+    order, cpu_s = "exec /bench/load drop", None
+
+    def __init__(self, machine, key, size, lines):
+        pass
+
+    def arrived(self):
+        return None
+
+    def digest(self):
+        return "all of it"
+
+
 class Serial:
     """QEMU writes it to a pipe; that is QEMU's work, and not told from the guest's."""
     order, cpu_s = "serial", None
@@ -163,7 +177,8 @@ class Serial:
 # label, key, the way, how much less of lines and of blocks goes there
 CONTENDERS = [("hawser", "hawser", Hawser, 1, 1), ("socat -b 8192", "socat_b8192", Socat, 1, 1),
               ("socat -b 32768", "socat_b32768", Socat, 1, 1), ("serial console", "serial", Serial, 128, 128),
-              ("pipe, raw vsock", "carry", Carry, 1, 1), ("raw vsock", "raw", Raw, 16, 1)]
+              ("pipe, raw vsock", "carry", Carry, 1, 1), ("pipe alone", "pipe", Drop, 1, 1),
+              ("raw vsock", "raw", Raw, 16, 1)]
 
 
 def run(machine, what, key, way, size):
@@ -174,8 +189,9 @@ def run(machine, what, key, way, size):
     machine.say("%s %s %d" % (what, way.order, size))
     machine.hear("begin")
     began = time.monotonic()
-    took = way.arrived() - began
-    cpu = int(machine.hear("done")[1]) / 1e9
+    arrived = way.arrived()
+    wrote, cpu = (int(ns) / 1e9 for ns in machine.hear("done"))
+    took = arrived - began if arrived else wrote
     if way.digest() not in (digest, "all of it"):
         raise RuntimeError("%s, %s: not the bytes that were written" % (key, what))
     return size / took / 1e6, cpu * 1e9 / size, way.cpu_s * 1e9 / size if way.cpu_s else None
@@ -206,6 +222,15 @@ def column(runs, what, key, which):
     return samples if None not in samples else None
 
 
+def blocks_mbps(runs, key):
+    return statistics.median(column(runs, "blocks", key, 0))
+
+
+def ceiling(runs):
+    """What the processor's work for a pipe and for the raw vsock, and for nothing else, leaves, in MB/s."""
+    return 1 / (1 / blocks_mbps(runs, "pipe") + 1 / blocks_mbps(runs, "raw"))
+
+
 def tables(runs, private):
     speed = Table("log", "Log throughput", [("100-byte lines, MB/s", 1), ("32 KiB blocks, MB/s", 1)],
                   chart={"kind": "bars", "columns": [0, 1]})
@@ -222,7 +247,11 @@ def tables(runs, private):
                 ("log_lines_%s_host_cpu_ms_per_mb" % key, column(runs, "lines", key, 2)), own=own)
     speed.note("%d MiB each; the serial console gets %d MiB, raw lines %d MiB" % (MIB, MIB // 128, MIB // 16))
     speed.note("raw: what writes is what dials, one write for each line; nothing collects them")
-    speed.note("pipe: read() of all there is, write() of 32 KiB to the vsock, and nothing else; a reader discards")
+    speed.note("pipe: read() of all there is, write() of 32 KiB to the vsock, and nothing else; a reader discards. "
+               "Alone: nothing is written either")
+    speed.note("blocks: pipe and vsock, one after the other, would carry %.0f MB/s, %.2f of the raw vsock; hawser "
+               "has %.2f" % (ceiling(runs), ceiling(runs) / blocks_mbps(runs, "raw"),
+                             blocks_mbps(runs, "hawser") / blocks_mbps(runs, "raw")))
     cpu.note("guest: who carries the bytes, not who writes them; of the raw vsock and the serial console, who writes")
     cpu.note("host: hawserd, socat, or a reader that discards; not QEMU and its vsock device")
     cpu.note("private memory of keeper and relay (%s): %s KiB" % (private[-1][0], " + ".join(private[-1][1:])))
@@ -235,6 +264,7 @@ def figures(runs, private):
         return choose(statistics.median(column(runs, what, key, which)) for key in SOCATS)
     hawser = statistics.median(column(runs, "lines", "hawser", 1))
     return {"log_lines_socat_mbps": best("lines", 0, max), "log_blocks_socat_mbps": best("blocks", 0, max),
-            "relay_cpu_ms_per_mb": hawser, "socat_cpu_ms_per_mb": best("lines", 1, min),
+            "log_blocks_ceiling_mbps": ceiling(runs), "relay_cpu_ms_per_mb": hawser,
+            "socat_cpu_ms_per_mb": best("lines", 1, min),
             "relay_private_kib": max(sum(map(int, line[1:])) for line in private),
             "relay_private_how": private[-1][0]}

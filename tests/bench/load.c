@@ -12,7 +12,8 @@
  *     memory                  private memory of the relay and its keeper
  *     end
  *
- * A PROGRAM may be `/bench/load carry PORT`, the least that can carry a FIFO to the vsock: read and write.
+ * A PROGRAM may be `/bench/load carry PORT`, the least that can carry a FIFO to the vsock: read and write; or
+ * `/bench/load drop`, which reads and writes nothing.
  *
  * The answers: "begin" right before the first write; "done NS CPU": how long the writing took, and what the carriers,
  * relay and keeper or PROGRAM, or this program where there are none, took of the processor meanwhile; and "memory HOW
@@ -309,21 +310,30 @@ static void from_vsock(uint32_t port, uint64_t bytes)
 	close(fd);
 }
 
-/* Until the FIFO ends. It gets as large as the relay's pipes, and is read as the relay reads these. */
-static int carry(uint32_t port)
+/* Until the FIFO ends. It gets as large as the relay's pipes, and is read as the relay reads these. to: -1 drops. */
+static int carry(int to)
 {
 	static char blocks[4 * BLOCK];
-	struct address host = address_vsock(2, port);
-	int from = open(FIFO, O_RDONLY | O_CLOEXEC), to = dial(&host, false, 1000);
+	int from = open(FIFO, O_RDONLY | O_CLOEXEC);
 	ssize_t n = -1;
 
-	if (from < 0 || to < 0 || fcntl(from, F_SETPIPE_SZ, sizeof blocks) < 0)
+	if (from < 0 || fcntl(from, F_SETPIPE_SZ, sizeof blocks) < 0)
 		return 1;
-	fcntl(to, F_SETFL, 0);
 	while ((n = read(from, blocks, sizeof blocks)) > 0)
-		for (ssize_t at = 0; at < n; at += BLOCK)
+		for (ssize_t at = 0; to >= 0 && at < n; at += BLOCK)
 			write_all(to, blocks + at, (size_t)(n - at < BLOCK ? n - at : BLOCK));
 	return n < 0;
+}
+
+static int carry_to(uint32_t port)
+{
+	struct address host = address_vsock(2, port);
+	int to = dial(&host, false, 1000);
+
+	if (to < 0)
+		return 1;
+	fcntl(to, F_SETFL, 0);
+	return carry(to);
 }
 
 static void obey(char *order)
@@ -359,7 +369,9 @@ int main(int argc, char **argv)
 	struct termios termios;
 
 	if (argc == 3 && strcmp(argv[1], "carry") == 0)
-		return carry((uint32_t)atoi(argv[2]));
+		return carry_to((uint32_t)atoi(argv[2]));
+	if (argc == 2 && strcmp(argv[1], "drop") == 0)
+		return carry(-1);
 	orders = fopen("/dev/ttyS0", "r");
 	serial = fopen("/dev/ttyS0", "w");
 	if (!orders || !serial)
