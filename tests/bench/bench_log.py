@@ -17,7 +17,7 @@ import guest
 from report import Table
 
 MIB = int(os.environ.get("BENCH_LOG_MIB", 256))
-ROUNDS = int(os.environ.get("BENCH_LOG_ROUNDS", 3))
+ROUNDS = int(os.environ.get("BENCH_LOG_ROUNDS", 5))
 LINE, BLOCK_LINE, BLOCK = 100, 128, 32 << 10
 PREFIX = len("2026-11-22T08:00:00.123456Z stdout ")
 SOCAT = "exec socat %s-u PIPE:/tmp/fifo VSOCK-CONNECT:2:%d"
