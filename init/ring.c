@@ -124,6 +124,15 @@ static void rest_tell(struct ring *ring)
 		ring_gap(ring, (uint8_t)intent->stream, WIRE_LOSS_DATAGRAM, 1, intent->rest, 0);
 }
 
+/*
+ * The end of what the read that is about to be done puts first. Of a run that is its first record: the last one may be a
+ * single byte, which says too little, and no read fills one without the other.
+ */
+static uint8_t *read_end(const struct ring *ring, uint64_t head, uint32_t bytes)
+{
+	return at(ring, head) + WIRE_RECORD_HEADER + (bytes < RING_CHUNK ? bytes : RING_CHUNK);
+}
+
 static void settle_intent(struct ring *ring)
 {
 	struct ring_shared *shared = ring->shared;
@@ -132,7 +141,7 @@ static void settle_intent(struct ring *ring)
 	size_t n = intent->bytes < 8 ? intent->bytes : 8;
 
 	if (intent->at == state->head) {
-		const uint8_t *end = at(ring, state->head) + WIRE_RECORD_HEADER + ring_run_size(intent->bytes);
+		const uint8_t *end = read_end(ring, state->head, intent->bytes);
 
 		if (memcmp(end - n, &intent->sentinel, n) != 0)
 			ring_commit(ring, &(struct wire_record){ .kind = (uint8_t)intent->kind,
@@ -335,7 +344,7 @@ void ring_announce(struct ring *ring, const struct wire_record *record, uint64_t
 	const struct ring_state *state = ring_state(ring);
 	struct ring_intent *intent = &ring->shared->intent;
 	size_t n = record->length < 8 ? record->length : 8;
-	uint8_t *end = at(ring, state->head) + WIRE_RECORD_HEADER + ring_run_size(record->length);
+	uint8_t *end = read_end(ring, state->head, record->length);
 
 	intent->at = NO_INTENT;
 	atomic_signal_fence(memory_order_seq_cst);

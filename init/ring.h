@@ -133,10 +133,9 @@ bool ring_gap(struct ring *ring, uint8_t stream, uint8_t reason, uint64_t record
 /*
  * Before a read of exactly record->length bytes, a run, into ring_reserve's room; ring_commit comes after it. A message
  * has `rest` bytes more, which the read drops: ring_commit puts a gap behind its one record, for which there must be
- * room. If
- * the relay is killed in between, the next one finds out whether the bytes were read: if so, the end of the room no
- * longer holds what was put there. It can be wrong if a program wrote just that: one chance in 2^64, in 2^8 for a
- * single binary byte.
+ * room. If the relay is killed in between, the next one finds out whether the bytes were read: if so, the end of the
+ * first record's room no longer holds what was put there. It can be wrong if a program wrote just that: one chance in
+ * 2^64, in 2^8 for a single binary byte.
  */
 void ring_announce(struct ring *ring, const struct wire_record *record, uint64_t rest);
 

@@ -104,10 +104,9 @@ static inline void model_made(struct model *model, const struct wire_record *rec
 	model->made++;
 }
 
-/* A run of that length has been made, or will be: a record for each part. The next one to make is where it was. */
-static inline uint64_t model_run_made(struct model *model, const struct wire_record *run)
+/* A run of that length has been made: a record for each part. */
+static inline void model_run_made(struct model *model, const struct wire_record *run)
 {
-	uint64_t before = model->made;
 	uint32_t left = run->length;
 
 	do {
@@ -117,7 +116,6 @@ static inline uint64_t model_run_made(struct model *model, const struct wire_rec
 		model_made(model, &part);
 		left -= part.length;
 	} while (left > 0);
-	return model->made - before;
 }
 
 /* What the parts of a run hold, one after the other. */

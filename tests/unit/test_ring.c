@@ -586,6 +586,21 @@ static void dead_in_read(void **state)
 	assert_int_equal(f->model.losts, 0);
 }
 
+/* A program may write the very byte that was there: a run's last record alone proves nothing. */
+static void dead_in_run_that_ends_as_before(void **state)
+{
+	struct fixture *f = *state;
+	struct wire_record record = model_record(&f->model, WIRE_STREAM_STDERR, RING_CHUNK + 1);
+	uint8_t *room = ring_reserve(&f->ring, ring_run_size(record.length));
+	struct iovec parts[RING_RUN];
+
+	ring_announce(&f->ring, &record, 0);
+	assert_int_equal(ring_run_parts(room, record.length, parts), 2);
+	memset(parts[0].iov_base, 'x', parts[0].iov_len);
+	reopen(f);
+	assert_int_equal(ring_state(&f->ring)->head_seq, 2);
+}
+
 /* Room for as much as can be read at once, and never for more than there is. */
 static void runs_that_fit(void **state)
 {
@@ -947,6 +962,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(keeps_its_size, create, destroy),
 		cmocka_unit_test_setup_teardown(old_pages_go_back, create, destroy),
 		cmocka_unit_test_setup_teardown(dead_in_read, create, destroy),
+		cmocka_unit_test_setup_teardown(dead_in_run_that_ends_as_before, create, destroy),
 		cmocka_unit_test_setup_teardown(runs_that_fit, create, destroy),
 		cmocka_unit_test_setup_teardown(announced_for_nothing, create, destroy),
 		cmocka_unit_test_setup_teardown(resume_beyond_what_was_sent, create, destroy),
