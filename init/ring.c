@@ -125,8 +125,8 @@ static void rest_tell(struct ring *ring)
 }
 
 /*
- * The end of what the read that is about to be done puts first. Of a run that is its first record: the last one may be a
- * single byte, which says too little, and no read fills one without the other.
+ * The end of what a read puts first. Of a run that is its first record: the last one may be a single byte, which says
+ * too little, and no read fills one without the other.
  */
 static uint8_t *read_end(const struct ring *ring, uint64_t head, uint32_t bytes)
 {
