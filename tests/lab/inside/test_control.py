@@ -61,8 +61,11 @@ def test_each_verb(host, up):
 
 
 def test_both_ways_at_once(up):
-    """By checksum, and far more than any buffer between the two holds."""
-    content = os.urandom(1 << 20) * 16
+    """
+    By checksum, and far more than any buffer between the two holds. Of 16 MiB the lab's emulated processor resets the
+    guest now and then, and its kernel says no word.
+    """
+    content = os.urandom(1 << 20) * 4
     _, hawser = up()
     assert hashlib.sha256(hawser("exec", "a", "cat", input=content)).digest() == hashlib.sha256(content).digest()
 
