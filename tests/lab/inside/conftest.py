@@ -121,8 +121,8 @@ class Guest:
 
     def wait(self):
         """
-        To its own end, which the kernel announces. Without a word of any kernel it was the lab's emulated processor:
-        it resets a guest now and then, before there is anything of ours in it. Then it boots again.
+        To its own end, which the kernel announces. Now and then a guest under the lab's emulated virtualisation is
+        reset before its kernel has said a word; why is not known. Then it boots again.
         """
         for _ in range(BOOTS_MAX):
             assert self.process.wait(PATIENCE_S) == 0, self.output.read_text(errors="replace")

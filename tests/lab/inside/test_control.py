@@ -62,8 +62,8 @@ def test_each_verb(host, up):
 
 def test_both_ways_at_once(up):
     """
-    By checksum, and far more than any buffer between the two holds. Of 16 MiB the lab's emulated processor resets the
-    guest now and then, and its kernel says no word.
+    By checksum, and far more than any buffer between the two holds. In the middle of 16 MiB the lab's guest was reset
+    now and then, without a word of its kernel; why is not known.
     """
     content = os.urandom(1 << 20) * 4
     _, hawser = up()
